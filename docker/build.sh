@@ -5,6 +5,7 @@
 #
 #   MUSTER_LIBC=musl|gnu    the C library that is linked in; default: musl where rustup has the target, else gnu
 #   MUSTER_PROFILE=release  the cargo profile
+#   MUSTER_BIN_DIR=DIR      takes the static executable "muster" of this directory instead of building one
 #   MUSTER_BASE=IMAGE       what the images with services are built on; default: debian:bookworm-slim. "bootstrap" makes a
 #                           Debian without a registry, see bootstrap.sh
 #   MUSTER_TAG=latest       the images are called muster-scratch:TAG and muster-services:TAG
@@ -29,14 +30,26 @@ tag=${MUSTER_TAG:-latest}
 out=docker/build/$libc
 
 build_binary() {
-    # musl links statically by default, glibc only on request. Naming the target keeps the flag away from build scripts and
-    # procedural macros, which cannot be static.
-    if [ "$libc" = gnu ]; then export RUSTFLAGS="-C target-feature=+crt-static ${RUSTFLAGS:-}"; fi
-    cargo build --locked --profile "$profile" --target "$target" --bin muster
-    targets=$(cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+    if [ -n "${MUSTER_BIN_DIR:-}" ]; then
+        place "$MUSTER_BIN_DIR/muster"
+        return
+    fi
+    # With musl it is the file of a release; the list of its dependencies is added where the tool for it is installed.
+    if [ "$libc" = musl ]; then
+        SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-0} MUSTER_AUDITABLE=optional packaging/binary.sh "$machine"
+    else
+        # musl links statically by default, glibc only on request. Naming the target keeps the flag away from build scripts and
+        # procedural macros, which cannot be static.
+        RUSTFLAGS="-C target-feature=+crt-static ${RUSTFLAGS:-}" \
+            cargo build --locked --profile "$profile" --target "$target" --bin muster
+    fi
+    place "${CARGO_TARGET_DIR:-target}/$target/$profile/muster"
+}
+
+place() {
     mkdir -p "$out"
     # Rename, so that running processes keep the old file.
-    cp "$targets/$target/$profile/muster" "$out/.muster.new"
+    cp "$1" "$out/.muster.new"
     mv "$out/.muster.new" "$out/muster"
     ln -sf muster "$out/musterd"
     ln -sf muster "$out/musterctl"

@@ -92,15 +92,7 @@ fn every_field_of_a_program_is_there() {
 #[test]
 fn an_unknown_path_or_name_is_404_and_lists_the_known_ones() {
     let daemon = Setting::supervising(WEB).start();
-    for path in [
-        "/",
-        "/v1",
-        "/v1/program",
-        "/v2/programs",
-        "/v1/programs/web/nothing",
-        "/v1/programs/web/start/x",
-        "/metrics/x",
-    ] {
+    for path in ["/page", "/v1", "/v1/program", "/v1/programs/web/nothing", "/v1/programs/web/start/x", "/metrics/x"] {
         is_problem(&daemon.client.get(path), 404, "no-such-route");
     }
     for path in ["/v1/programs/wbe", "/v1/programs/wbe/processes", "/v1/programs?select=wbe"] {

@@ -32,7 +32,7 @@ impl Daemon {
     }
 
     fn ours(place: &Path, words: &[&str]) -> Daemon {
-        Daemon::start(env!("CARGO_BIN_EXE_musterd"), place, words)
+        Daemon::start(harness::musterd(), place, words)
     }
 
     fn pid(&self) -> i32 {
@@ -240,7 +240,7 @@ fn the_main_log_is_the_originals_line_by_line() {
         lines[at..at + 2].sort();
         lines
     };
-    assert_eq!(lines(env!("CARGO_BIN_EXE_musterd")), lines(ORIGINAL));
+    assert_eq!(lines(harness::musterd()), lines(ORIGINAL));
 }
 
 /// Everything is stopped, the file is read again, and what starts by itself starts.
@@ -270,7 +270,7 @@ fn hup_restarts_everything_as_the_original_does() {
         }
         lines
     };
-    let ours = lines(env!("CARGO_BIN_EXE_musterd"));
+    let ours = lines(harness::musterd());
     let restart = ["received SIGHUP", "waiting for a to die", "stopped: a", "supervisord started", "spawned: 'a'"];
     let at = ours.iter().position(|line| line.contains(restart[0])).expect("it was received");
     assert!(restart.iter().zip(&ours[at..]).all(|(text, line)| line.contains(text)), "{ours:#?}");
@@ -278,6 +278,43 @@ fn hup_restarts_everything_as_the_original_does() {
         return skip("supervisor is not installed (Debian's package supervisor)");
     }
     assert_eq!(ours, lines(ORIGINAL));
+}
+
+/// The log and the pid file are where the file has them by then, and are made again if they are gone.
+#[test]
+fn hup_opens_the_log_and_the_pid_file_again() {
+    let originals = [ORIGINAL].into_iter().filter(|original| Path::new(original).exists());
+    if originals.clone().next().is_none() {
+        skip("supervisor is not installed (Debian's package supervisor)");
+    }
+    for executable in [harness::musterd()].into_iter().chain(originals) {
+        let place = tempfile::tempdir().expect("a temporary directory");
+        let place = place.path();
+        write(place, SLEEPER);
+        let mut daemon = Daemon::start(executable, place, &["-n", "-c", "s.conf"]);
+        wait_for_line(place, "success: a entered");
+        // Moved away by another program, and removed.
+        fs::rename(place.join("main.log"), place.join("main.log.old")).expect("it is there");
+        fs::remove_file(place.join("main.pid")).expect("it is there");
+        send(daemon.pid(), 1);
+        wait_for_line(place, "success: a entered");
+        // Lines that wait to be written go to the new file.
+        let log = read(place, "main.log");
+        assert!((read(place, "main.log.old") + &log).contains("stopped: a"), "{executable} {log}");
+        assert!(log.contains("INFO supervisord started with pid"), "{executable} {log}");
+        assert_eq!(read(place, "main.pid"), format!("{}\n", daemon.pid()), "{executable}");
+        // At another place.
+        let text = read(place, "s.conf").replace("main.log", "next.log").replace("main.pid", "next.pid");
+        fs::write(place.join("s.conf"), text).expect("it is ours");
+        send(daemon.pid(), 1);
+        wait_until("it is up again", || read(place, "next.log").contains("success: a entered"));
+        assert!(read(place, "next.log").contains("INFO supervisord started with pid"), "{}", read(place, "next.log"));
+        assert!((read(place, "main.log") + &read(place, "next.log")).contains("stopped: a"), "{executable}");
+        assert_eq!(read(place, "next.pid"), format!("{}\n", daemon.pid()), "{executable}");
+        assert!(!place.join("main.pid").exists(), "{executable}: the old one is removed");
+        assert_eq!(daemon.end(15), Some(0));
+        assert!(!place.join("next.pid").exists(), "{executable}");
+    }
 }
 
 /// Commands are forgotten, and `autostart` decides.

@@ -19,7 +19,7 @@ const WITHOUT_KILL: [&str; 4] = ["setpriv", "--bounding-set=-kill", "--inh-caps=
 /// The line of `musterd doctor` about one topic.
 fn doctor(wrapper: &[&str], what: &str) -> String {
     let mut command = Command::new(wrapper[0]);
-    let out = ended(command.args(&wrapper[1..]).args([env!("CARGO_BIN_EXE_musterd"), "doctor"])).out;
+    let out = ended(command.args(&wrapper[1..]).args([harness::musterd(), "doctor"])).out;
     let line = out.lines().find(|line| line.get(5..).is_some_and(|rest| rest.starts_with(what)));
     line.unwrap_or_else(|| panic!("no line about {what}:\n{out}")).to_owned()
 }

@@ -1,12 +1,15 @@
 //! `musterd convert`: files, outputs and exit codes.
 
+#[path = "harness/executables.rs"]
+mod executables;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
 fn musterd(directory: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_musterd"));
+    let mut command = Command::new(executables::musterd());
     command.args(arguments).current_dir(directory).output().expect("musterd can be executed")
 }
 
@@ -46,7 +49,7 @@ fn a_converted_configuration_passes_the_check() {
     assert_eq!(about.permissions().mode() & 0o027, 0, "it is readable for more users than the original");
     let report = text(&done.stderr);
     assert!(report.contains("check s.conf:1 variables that are not set here: NOT_SET_HERE"), "{report}");
-    let checked = Command::new(env!("CARGO_BIN_EXE_musterd"))
+    let checked = Command::new(executables::musterd())
         .args(["check", "-c", "muster.toml"])
         .env("NOT_SET_HERE", "5")
         .current_dir(place.path())
@@ -72,7 +75,7 @@ fn an_existing_file_is_only_replaced_with_force() {
 #[test]
 fn losses_decide_the_exit_code_and_the_report_is_data() {
     let place = place();
-    write(place.path(), "a.ini", "[program:a]\ncommand=x\nstdout_capture_maxbytes=1MB\n");
+    write(place.path(), "a.ini", "[program:a]\ncommand=x\n[inet_http_server]\nport=*:9001\n");
     let arguments = ["convert", "a.ini", "--strict", "--format", "json", "--report", "report.json"];
     let done = musterd(place.path(), &arguments);
     assert_eq!(done.status.code(), Some(1), "{}", text(&done.stderr));
@@ -157,7 +160,7 @@ fn a_formation_is_for_a_procfile() {
 fn variables_of_the_overlay_are_those_of_the_environment() {
     let place = place();
     write(place.path(), "rootfs/etc/services.d/web/run", "#!/bin/sh\nexec web\n");
-    let done = Command::new(env!("CARGO_BIN_EXE_musterd"))
+    let done = Command::new(executables::musterd())
         .args(["convert", "rootfs"])
         .envs([("S6_KEEP_ENV", "1"), ("S6_SERVICES_GRACETIME", "20000")])
         .current_dir(place.path())

@@ -113,7 +113,7 @@ fn a_reader_that_goes_away_is_no_panic() {
     let many: String =
         (0..200).map(|n| format!("[program.p{n}]\ncommand = \"sleep 1000\"\nautostart = false\n")).collect();
     let daemon = Setting::supervising(many).start();
-    let ctl = env!("CARGO_BIN_EXE_musterctl");
+    let ctl = harness::musterctl();
     let socket = daemon.socket();
     for words in ["status", "status --json", "ps --json", "--help", "completions bash", "avail"] {
         let script = format!("{{ '{ctl}' -s {} {words}; echo $? >&2; }} | head -1 >/dev/null", socket.display());
@@ -183,7 +183,7 @@ fn a_daemon_that_is_stopped_is_given_up_with_a_hint() {
 #[test]
 fn the_environment_names_the_socket_too() {
     let daemon = daemon();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_musterctl"));
+    let mut command = Command::new(harness::musterctl());
     command.args(["status", "web"]).env("MUSTER_SOCKET", daemon.socket()).stdin(Stdio::null());
     assert_eq!(ended(&mut command).code, Some(0));
     command.env("MUSTER_SOCKET", "/no/such/socket");
@@ -193,7 +193,7 @@ fn the_environment_names_the_socket_too() {
 /// A copy that every user can execute.
 fn copy_of_musterctl(daemon: &Daemon) -> PathBuf {
     let copy = daemon.path("musterctl");
-    write_executable(&copy, &std::fs::read(env!("CARGO_BIN_EXE_musterctl")).expect("it was built"));
+    write_executable(&copy, &std::fs::read(harness::musterctl()).expect("it was built"));
     copy
 }
 
@@ -261,7 +261,7 @@ fn another_server_on_the_socket_is_an_error() {
         let (mut stream, _) = listener.accept()?;
         stream.write_all(b"220 smtp ready\r\n")
     });
-    let mut command = Command::new(env!("CARGO_BIN_EXE_musterctl"));
+    let mut command = Command::new(harness::musterctl());
     let ended = ended(command.arg("--socket").arg(&path).arg("status").stdin(Stdio::null()));
     assert_eq!(ended.code, Some(1), "{ended:?}");
     let _ = serving.join();
@@ -270,7 +270,7 @@ fn another_server_on_the_socket_is_an_error() {
 #[test]
 fn the_one_file_of_images_is_either_by_its_name() {
     let directory = tempfile::tempdir().expect("a temporary directory can be created");
-    let muster = env!("CARGO_BIN_EXE_muster");
+    let muster = harness::muster();
     for name in ["musterd", "musterctl"] {
         let link = directory.path().join(name);
         std::os::unix::fs::symlink(muster, &link).expect("the test directory is writable");

@@ -77,8 +77,8 @@ fn typed(text: &str) -> Vec<String> {
 fn commands() -> TempDir {
     let directory = tempfile::tempdir().expect("a temporary directory can be created");
     let path = |name: &str| directory.path().join(name);
-    symlink(env!("CARGO_BIN_EXE_musterd"), path("musterd")).expect("the test directory is writable");
-    symlink(env!("CARGO_BIN_EXE_musterctl"), path("musterctl")).expect("the test directory is writable");
+    symlink(harness::musterd(), path("musterd")).expect("the test directory is writable");
+    symlink(harness::musterctl(), path("musterctl")).expect("the test directory is writable");
     let engine = b"#!/bin/sh\nwhile [ $# -gt 0 ]; do\n\
                   case $1 in musterd|musterctl|sh) exec \"$@\" ;; esac\nshift\ndone\n";
     for name in ["docker", "podman", "kubectl"] {
@@ -121,11 +121,12 @@ fn every_request_on_the_pages_is_understood() {
     if Command::new("curl").arg("--version").output().is_err() {
         return harness::skip("needs curl");
     }
-    let programs: String = ["web", "db", "nginx"]
+    let programs: String = ["web", "db", "nginx", "queue"]
         .map(|name| format!("[program.{name}]\ncommand = \"sleep 1000\"\nstartsecs = 0\nstdin = \"pipe\"\n"))
         .concat();
     let migrate = "[program.migrate]\ntype = \"oneshot\"\ncommand = \"true\"\n";
-    let daemon = Setting::supervising(programs + migrate).start();
+    let fleet = "[source.fleet]\nurl = \"http://127.0.0.1:1/\"\nrequired = false\nwait = 0\n";
+    let daemon = Setting::supervising(programs + migrate + fleet).http("debug = true").start();
     daemon.wait_for_running("nginx");
     let lines = pages().into_iter().flat_map(|page| blocks(&fs::read_to_string(page).expect("it exists"), "sh"));
     let lines: Vec<String> = lines.flat_map(|block| block.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
@@ -145,7 +146,7 @@ fn every_request_on_the_pages_is_understood() {
         curl.wait().expect("the test owns it");
         let status: u16 = first.split(' ').nth(1).and_then(|code| code.trim().parse().ok()).unwrap_or_default();
         // An earlier line may have stopped a program.
-        assert!(matches!(status, 200..=299 | 409 | 503), "{line}\n{first}");
+        assert!(matches!(status, 101 | 200..=299 | 409 | 503), "{line}\n{first}");
     }
     assert!(requests.len() >= 20, "only {} requests were found", requests.len());
 }

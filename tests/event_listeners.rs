@@ -180,6 +180,36 @@ fn events_and_payloads_are_the_originals() {
 }
 
 #[test]
+fn a_converted_configuration_has_the_same_events() {
+    if !has_python() {
+        return skip("python3 is not installed");
+    }
+    let talk = "echo a line of output; echo a line of errors >&2; \
+                printf \"<!--XSUPERVISOR:BEGIN-->captured<!--XSUPERVISOR:END-->\"; exec sleep 1000";
+    let sections = [
+        listener("l", "PROCESS_STATE,PROCESS_LOG,PROCESS_COMMUNICATION", "buffer_size=100\n"),
+        sh("talk", talk, "stdout_events_enabled=true stderr_events_enabled=true stdout_capture_maxbytes=1000"),
+        sh("quiet", "echo no listener gets this; exec sleep 1000", ""),
+    ]
+    .concat();
+    let told = |make: fn(&str) -> Setting| {
+        let directory = tempfile::tempdir().expect("a temporary directory can be created");
+        let _daemon = make(&sections.replace('@', &directory.path().display().to_string())).start();
+        wait_until("the listener has got the last event", || {
+            let told = events(directory.path(), "l");
+            let is_up = |name: &&str| has(&told, "PROCESS_STATE_RUNNING", &format!("processname:{name} "));
+            has(&told, "PROCESS_COMMUNICATION_STDOUT", "captured")
+                && has(&told, "PROCESS_LOG_STDERR", "errors")
+                && has(&told, "PROCESS_LOG_STDOUT", "output")
+                && ["l", "talk", "quiet"].iter().all(is_up)
+        });
+        by_process(&events(directory.path(), "l"))
+    };
+    let ours = told(|sections| Setting::supervising(harness::converted(sections)));
+    assert_eq!(ours, told(|sections| Setting::supervisord(sections)));
+}
+
+#[test]
 fn a_listener_learns_of_the_shutdown_before_it_is_stopped() {
     if !has_python() {
         return skip("python3 is not installed");
@@ -237,7 +267,9 @@ fn hostile_listeners_harm_neither_supervision_nor_others() {
     let log = daemon.log.text();
     assert!(log.contains("pool deaf event buffer overflowed, discarding event "), "{log}");
     assert!(log.contains("garbage: has entered the UNKNOWN state and will no longer receive events"), "{log}");
-    daemon.finish();
+    // They are stopped with their events unread, after half a second of grace and not at the end of `stopwaitsecs`.
+    let took = daemon.finish();
+    assert!(took < Duration::from_secs(8), "{took:?}");
 }
 
 #[test]
@@ -283,4 +315,41 @@ fn a_program_of_a_toml_file_may_be_a_listener() {
     wait_until("the listener has got both", || is_up("web:0") && is_up("web:1"));
     assert_eq!(daemon.client.request("POST", "/v1/programs/l/stdin", "x").status, 409);
     daemon.finish();
+}
+
+/// As the package supervisor-stdout answers, which many images use: with the event itself.
+const ECHO: &str = r#"
+import sys
+while True:
+    sys.stdout.write("READY\n"); sys.stdout.flush()
+    header = dict(word.split(":") for word in sys.stdin.readline().split())
+    payload = sys.stdin.read(int(header["len"]))
+    sys.stdout.write("RESULT %d\n%s" % (len(payload.encode()), payload)); sys.stdout.flush()
+"#;
+
+#[test]
+fn results_of_supervisor_stdout_are_printed() {
+    if !has_python() {
+        return skip("python3 is not installed");
+    }
+    let script = std::env::temp_dir().join(format!("muster-echo-{}.py", std::process::id()));
+    fs::write(&script, ECHO).expect("the temporary directory is writable");
+    let sections = [
+        format!(
+            "[eventlistener:stdout]\ncommand=python3 {}\nbuffer_size=100\nevents=PROCESS_LOG\n\
+             result_handler=supervisor_stdout:event_handler\nstdout_logfile=NONE\n",
+            script.display()
+        ),
+        sh(
+            "web",
+            "echo gr\u{fc}\u{df}e; echo oh >&2; exec sleep 1000",
+            "stdout_events_enabled=true stderr_events_enabled=true",
+        ),
+    ];
+    let mut daemon = Setting::supervisord(sections.concat()).start();
+    let has = |line: &str| String::from_utf8_lossy(&daemon.output()).lines().any(|it| it == line);
+    wait_until("both lines are printed", || has("web | stdout | gr\u{fc}\u{df}e") && has("web | stderr | oh"));
+    assert!(!daemon.log.text().contains("result_handler"), "{}", daemon.log.text());
+    daemon.finish();
+    let _ = fs::remove_file(script);
 }

@@ -235,7 +235,7 @@ fn a_second_daemon_on_a_socket_is_3_and_starts_nothing() {
     let config = first.path("second.toml");
     std::fs::write(&config, format!("[http]\nsocket = {:?}\n{programs}", first.socket()))
         .expect("the test directory is writable");
-    let second = std::process::Command::new(env!("CARGO_BIN_EXE_musterd")).arg("-c").arg(config).output();
+    let second = std::process::Command::new(harness::musterd()).arg("-c").arg(config).output();
     let second = second.expect("it can be executed");
     assert_eq!(second.status.code(), Some(3));
     let told = String::from_utf8_lossy(&second.stderr).into_owned();
@@ -246,7 +246,7 @@ fn a_second_daemon_on_a_socket_is_3_and_starts_nothing() {
 
 #[test]
 fn usage_errors_are_2_and_help_is_0() {
-    let run = |words: &[&str]| harness::ended(std::process::Command::new(env!("CARGO_BIN_EXE_musterd")).args(words));
+    let run = |words: &[&str]| harness::ended(std::process::Command::new(harness::musterd()).args(words));
     assert_eq!(run(&["--no-such-option"]).code, Some(2));
     assert_eq!(run(&["-c", "/no/such/file"]).code, Some(2));
     let help = run(&["--help"]);

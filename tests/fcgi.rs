@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use harness::{Daemon, End, Setting, ended, is_root, skip, wait_until};
+use harness::{Daemon, End, Setting, ended, free_port, is_root, skip, wait_until};
 
 /// Accepts on a descriptor and answers each client with its name, its pid and what it knows of LISTEN_FDS.
 const SERVER: &str = "
@@ -57,11 +57,6 @@ fn script(directory: &Path) -> PathBuf {
     let path = directory.join("server.py");
     fs::write(&path, SERVER).expect("the test directory is writable");
     path
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
-    listener.local_addr().expect("it has an address").port()
 }
 
 /// The original; dropping it ends it.
@@ -112,8 +107,17 @@ fn fastcgi_programs_answer_as_under_the_original() {
     let (our_port, their_port) = (free_port(), free_port());
     let daemon = Setting::supervisord(sections(&script, our_port)).start();
     let _original = original(directory.path(), &sections(&script, their_port));
+    // And what `musterd convert` makes of it.
+    let (elsewhere, third_port) = (tempfile::tempdir().expect("a temporary directory can be created"), free_port());
+    let here = elsewhere.path().display().to_string();
+    let _converted =
+        Setting::supervising(harness::converted(&sections(&script, third_port).replace('@', &here))).start();
     let mut owners = Vec::new();
-    for (port, place) in [(our_port, daemon.path("")), (their_port, directory.path().to_owned())] {
+    for (port, place) in [
+        (our_port, daemon.path("")),
+        (their_port, directory.path().to_owned()),
+        (third_port, elsewhere.path().to_owned()),
+    ] {
         let (tcp, file) = (format!("tcp://127.0.0.1:{port}"), place.join("app.sock"));
         wait_until("both listen", || connect(&tcp).is_ok() && file.exists());
         // Both processes accept on the one socket; none of them has variables of systemd.
@@ -130,7 +134,7 @@ fn fastcgi_programs_answer_as_under_the_original() {
         assert!(about.file_type().is_socket());
         owners.push((about.mode() & 0o7777, about.uid(), about.gid()));
     }
-    assert_eq!(owners[0], owners[1]);
+    assert_eq!((owners[0], owners[0]), (owners[1], owners[2]));
     assert_eq!(owners[0].0, 0o750);
 }
 
@@ -226,7 +230,7 @@ fn a_socket_that_cannot_be_opened_ends_the_start() {
     let section = format!("[fcgi-program:f]\ncommand=cat\nsocket=tcp://127.0.0.1:{port}\n");
     fs::write(&path, format!("[supervisord]\nnodaemon=true\npidfile={here}/pid\nlogfile={here}/log\n{section}"))
         .expect("the test directory is writable");
-    let refused = ended(Command::new(env!("CARGO_BIN_EXE_musterd")).arg0("supervisord").arg("-c").arg(&path));
+    let refused = ended(Command::new(harness::musterd()).arg0("supervisord").arg("-c").arg(&path));
     let expected =
         format!("Error: Could not create FastCGI socket tcp://127.0.0.1:{port}: [Errno 98] Address already in use\n");
     assert_eq!(refused.code, Some(2), "{refused:?}");

@@ -168,7 +168,7 @@ fn a_start_or_restart_says_that_the_files_differ() {
 #[test]
 fn a_command_of_an_image_is_not_a_command_of_musterd_and_an_option_is_no_command() {
     let said = |words: &[&str]| {
-        let ended = harness::ended(std::process::Command::new(env!("CARGO_BIN_EXE_musterd")).args(words));
+        let ended = harness::ended(std::process::Command::new(harness::musterd()).args(words));
         assert_eq!(ended.code, Some(2), "{words:?}: {ended:?}");
         ended.err
     };

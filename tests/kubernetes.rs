@@ -1,6 +1,9 @@
 //! The Kubernetes manifest: its parts agree with each other and with musterd. That a cluster accepts it was checked
 //! with kubectl; this test does not parse YAML beyond the lines that it looks for.
 
+#[path = "harness/executables.rs"]
+mod executables;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -30,7 +33,7 @@ fn its_configuration_is_valid_with_that_of_the_image() {
     let cluster = directory.path().join("kubernetes.toml");
     fs::write(&cluster, block(&manifest(), "kubernetes.toml")).expect("it can be written");
     let stack = Path::new(env!("CARGO_MANIFEST_DIR")).join("docker/services/stack/muster.toml");
-    let mut check = Command::new(env!("CARGO_BIN_EXE_musterd"));
+    let mut check = Command::new(executables::musterd());
     check.arg("check").arg("-c").arg(stack).arg("-c").arg(&cluster);
     let output = check.output().expect("musterd can be executed");
     let told = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
@@ -59,7 +62,7 @@ fn its_probes_are_commands_that_musterctl_has() {
         .collect();
     assert_eq!(commands, ["health", "health", "version"]);
     for command in commands {
-        let help = Command::new(env!("CARGO_BIN_EXE_musterctl")).args([command, "--help"]).output();
+        let help = Command::new(executables::musterctl()).args([command, "--help"]).output();
         assert!(help.is_ok_and(|output| output.status.success()), "musterctl {command}");
     }
 }

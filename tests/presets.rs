@@ -76,7 +76,7 @@ fn a_preset_is_named_where_it_was_asked_for() {
         let path = directory.path().join("muster.toml");
         fs::write(&path, text).expect("the test directory is writable");
         let words = ["simulate", "-c", &path.to_string_lossy(), "--runs", "1@200ms"];
-        let told = ended(Command::new(env!("CARGO_BIN_EXE_musterd")).args(words));
+        let told = ended(Command::new(harness::musterd()).args(words));
         assert!(told.out.contains(expected), "{expected} is not in\n{}", told.out);
     }
 }
@@ -134,7 +134,7 @@ fn simulated(case: &Case) -> Expected {
     fs::write(&path, text).expect("the test directory is writable");
     let path = path.to_string_lossy().into_owned();
     let words = ["simulate", "-c", &path, "--runs", case.runs, "--until", "1h", "--json"];
-    let told = ended(Command::new(env!("CARGO_BIN_EXE_musterd")).args(words));
+    let told = ended(Command::new(harness::musterd()).args(words));
     assert_eq!(told.code, Some(0), "{told:?}");
     let story: Value = serde_json::from_str(&told.out).expect("--json writes JSON");
     let moments = story["timeline"].as_array().expect("it is a list");

@@ -452,7 +452,7 @@ fn musterctl_shows_and_applies_changes() {
     // Errors are printed as `musterd check` prints them, for every client.
     daemon.rewrite(&Setting::supervising(new + "nic = 3\n"));
     let config = daemon.path("muster.toml");
-    let checked = Command::new(env!("CARGO_BIN_EXE_musterd")).args(["check", "-c"]).arg(&config).output();
+    let checked = Command::new(harness::musterd()).args(["check", "-c"]).arg(&config).output();
     let checked = String::from_utf8(checked.expect("it runs").stderr).expect("it is text");
     let ended = daemon.ctl(&["update"]);
     assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""), "{ended:?}");

@@ -37,7 +37,7 @@ fn without_a_budget_a_program_has_its_full_time() {
         let mut daemon = Setting::supervising(programs).musterd(musterd).start();
         wait_until_said(&daemon, "slow | up\n");
         daemon.ctl_well(words);
-        let words = "stopping all programs, requested by musterctl";
+        let words = "stopping all programs, requested by a client";
         let line = daemon.log.wait_for(words, |line| line.message == words);
         assert_eq!(line.field("timeout").as_deref(), Some("unlimited"), "{}", daemon.story());
         daemon.wait_for_state("slow", "STOPPING");

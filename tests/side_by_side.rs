@@ -225,7 +225,10 @@ fn a_stop_in_each_state_leads_where_the_originals_does() {
                     .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
                     .is_some_and(|mask| mask & 0x4000 != 0)
             };
-            wait_until("ours ignores TERM", || has_trap(daemon.ctl_well(&["pid", name]).trim()));
+            wait_until("ours ignores TERM", || {
+                let pid = daemon.ctl_well(&["pid", name]).trim().parse().expect("a pid");
+                daemon.process(pid).is_some_and(|process| has_trap(&process.pid.to_string()))
+            });
             wait_until("the original's ignores TERM", || has_trap(original.ctl(&["pid", name]).trim()));
         }
         daemon.ctl(&["stop", name]);

@@ -165,6 +165,9 @@ fn a_shutdown_that_cannot_fit_signals_every_program_and_keeps_its_budget() {
         let lines = daemon.log.lines();
         // Each is signalled 0.9 s after the one before and needs 2 s, so only the last two run out of time.
         assert_eq!(first(&lines, "had to be killed").field("programs").unwrap_or_default(), "p0,p1");
+        if !daemon.log.saying("still alive at the end").is_empty() {
+            return Err("the kernel took too long for a SIGKILL".to_owned());
+        }
         assert!(first(&lines, "everything has stopped").field("slowest").is_some_and(|name| names.contains(&name)));
         let cut = daemon.log.saying("no time left in the shutdown timeout");
         assert_eq!(cut.len(), 2, "{}", daemon.story());
@@ -208,7 +211,7 @@ fn a_running_shutdown_can_be_given_less_time() {
     }
     assert_eq!(daemon.wait(), End::Code(0));
     daemon.assert_nothing_is_left();
-    let told = daemon.log.saying("stopping all programs, requested by musterctl");
+    let told = daemon.log.saying("stopping all programs, requested by a client");
     let budgets: Vec<_> = told.iter().filter_map(|line| line.field("timeout")).collect();
     assert_eq!(budgets, ["16m40s", "200ms"], "a timeout beyond the budget changes nothing");
 }

@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 use harness::{is_root, skip};
 
 fn check(directory: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_musterd"));
+    let mut command = Command::new(harness::musterd());
     command.arg("check").args(arguments).current_dir(directory).env("SECONDS_TO_SLEEP", "5");
     command.output().expect("musterd can be executed")
 }
@@ -44,6 +44,67 @@ fn a_good_file_is_read_with_what_it_includes_and_typos_are_warnings() {
     assert_eq!(check(place.path(), &["-c", "s.conf", "--strict"]).status.code(), Some(2));
 }
 
+/// Differences on purpose are noted once, where the file meets them, and count as nothing; a key that restores
+/// the original's way ends its note.
+#[test]
+fn differences_on_purpose_are_noted_where_the_file_meets_them() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let programs = "[unix_http_server]\nfile=/tmp/x\nusername=u\npassword=p\nchmod=0600\n[program:a]\ncommand=/bin/cat\n\
+        stdout_logfile=/dev/stdout\nstdout_logfile_maxbytes=0\n[program:b]\ncommand=/bin/cat\nstartsecs=0\n\
+        stderr_capture_maxbytes=1KB\n[eventlistener:l]\ncommand=/bin/cat\nevents=TICK_5\n\
+        [fcgi-program:f]\ncommand=/bin/cat\nsocket=unix:///tmp/f\n";
+    let notes = |main: &str| {
+        fs::write(place.path().join("s.conf"), format!("[supervisord]\nnodaemon=true\n{programs}{main}"))
+            .expect("it is ours");
+        let checked = check(place.path(), &["-c", "s.conf", "--format", "json"]);
+        assert_eq!(checked.status.code(), Some(0), "{}", text_of(&checked));
+        let report: serde_json::Value = serde_json::from_slice(&checked.stdout).expect("it is JSON");
+        let all = report["diagnostics"].as_array().expect("it is a list").clone();
+        let notes = all.iter().filter(|one| one["severity"] == "note");
+        notes
+            .map(|one| (one["line"].as_u64().unwrap_or(0), one["message"].as_str().unwrap_or_default().to_owned()))
+            .collect::<Vec<_>>()
+    };
+    let all = notes("");
+    let met = |line: u64, words: &str| all.iter().any(|(at, message)| *at == line && message.contains(words));
+    for (line, words) in [
+        (3, "XML-RPC"),
+        (8, "ends all processes"),
+        (8, "SIGPIPE"),
+        (10, "never rotated"),
+        (12, "docker logs"),
+        (14, "failed start"),
+        (15, "captured stream"),
+        (16, "1024 events"),
+        (16, "exit code"),
+        (21, "stays open"),
+    ] {
+        assert!(met(line, words), "{line} {words} {all:#?}");
+    }
+    assert!(all.iter().any(|(_, message)| message.contains("equal priority")), "{all:#?}");
+    assert_eq!(all.len(), 11, "each once: {all:#?}");
+    let exact = notes("[musterd]\ncompat=exact\n");
+    let kept = ["docker logs", "never rotated", "failed start", "captured stream", "stays open"];
+    assert!(exact.iter().all(|(_, message)| kept.iter().any(|words| message.contains(words))), "{exact:#?}");
+    assert_eq!(exact.len(), kept.len(), "{exact:#?}");
+    let checked = check(place.path(), &["-c", "s.conf"]);
+    assert!(text(&checked.stderr).contains("note: s.conf:10:16: "), "{}", text(&checked.stderr));
+}
+
+#[test]
+fn limits_that_cannot_be_had_are_found_by_the_check() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let text_of_file = "[supervisord]\nnodaemon=true\nminfds=4611686018427387904\n[program:a]\ncommand=/bin/cat\n";
+    fs::write(place.path().join("s.conf"), text_of_file).expect("it is ours");
+    let checked = check(place.path(), &["-c", "s.conf"]);
+    let err = text(&checked.stderr);
+    assert!(err.contains("s.conf:3:8: minfds=4611686018427387904 is more than the "), "{err}");
+    assert!(err.contains("it will not start"), "{err}");
+    // And it does not.
+    let run = Command::new(harness::musterd()).args(["-c", "s.conf"]).current_dir(place.path()).output();
+    assert_eq!(run.expect("musterd can be executed").status.code(), Some(2));
+}
+
 #[test]
 fn every_mistake_is_reported_with_its_place_and_nothing_is_run() {
     let place = tempfile::tempdir().expect("a temporary directory");
@@ -60,7 +121,7 @@ fn every_mistake_is_reported_with_its_place_and_nothing_is_run() {
     for (message, words) in messages.iter().zip(["loud", "high", "NOT_SET_ANYWHERE", "no_such_user_here", "FOO"]) {
         assert!(message.contains(words), "{message}");
     }
-    let run = Command::new(env!("CARGO_BIN_EXE_musterd")).args(["-c", "s.conf"]).current_dir(place.path()).output();
+    let run = Command::new(harness::musterd()).args(["-c", "s.conf"]).current_dir(place.path()).output();
     let run = run.expect("musterd can be executed");
     assert_eq!(run.status.code(), Some(2));
     assert!(text(&run.stderr).contains("s.conf:2:10: "), "{}", text(&run.stderr));
@@ -96,7 +157,7 @@ fn mistakes_show_neither_variables_nor_lines_of_files() {
         [rpcinterface:x]\nsupervisor.rpcinterface_factory=%(ENV_TOKEN)s\n[include]\nfiles=other\n";
     fs::write(place.path().join("s.conf"), text).expect("it is ours");
     fs::write(place.path().join("other"), "root:hunter2\n").expect("it is ours");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_musterd"));
+    let mut command = Command::new(harness::musterd());
     command.args(["check", "-c", "s.conf"]).current_dir(place.path()).env("TOKEN", "topsecret");
     let checked = command.output().expect("musterd can be executed");
     let shown = text_of(&checked);
@@ -154,7 +215,7 @@ fn patterns_and_values_are_bounded() {
 fn a_main_file_may_be_a_pipe() {
     let place = tempfile::tempdir().expect("a temporary directory");
     std::os::unix::fs::symlink("/dev/stdin", place.path().join("s.conf")).expect("it is ours");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_musterd"));
+    let mut command = Command::new(harness::musterd());
     command.args(["check", "-c", "s.conf"]).current_dir(place.path());
     command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
     let mut checking = command.spawn().expect("musterd can be executed");
@@ -170,7 +231,7 @@ fn a_main_file_may_be_a_pipe() {
 fn a_check_can_be_terminated() {
     let place = tempfile::tempdir().expect("a temporary directory");
     nix::unistd::mkfifo(&place.path().join("s.conf"), nix::sys::stat::Mode::S_IRWXU).expect("it is ours");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_musterd"));
+    let mut command = Command::new(harness::musterd());
     let mut checking =
         command.args(["check", "-c", "s.conf"]).current_dir(place.path()).spawn().expect("musterd can be executed");
     let status = format!("/proc/{}/status", checking.id());

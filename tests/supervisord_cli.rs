@@ -139,7 +139,7 @@ fn every_command_line_is_answered_as_by_the_original() {
 
 fn difference(line: &str, place: &Path) -> Option<String> {
     let words: Vec<String> = line.split(' ').map(|word| word.replace('@', &place.to_string_lossy())).collect();
-    let [real, ours] = [ORIGINAL, env!("CARGO_BIN_EXE_musterd")].map(|program| {
+    let [real, ours] = [ORIGINAL, harness::musterd()].map(|program| {
         let mut command = Command::new(program);
         command.arg0(ORIGINAL).args(&words).current_dir(place).env("PYTHONWARNINGS", "ignore");
         answer(&command.output().expect("it can be executed"))
@@ -158,7 +158,7 @@ fn answer(output: &Output) -> (Option<i32>, String, String) {
 }
 
 fn ours(words: &[&str], place: &Path) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_musterd"));
+    let mut command = Command::new(harness::musterd());
     command.arg0("supervisord").args(words).current_dir(place);
     command.output().expect("musterd can be executed")
 }
@@ -194,17 +194,17 @@ fn every_mistake_of_a_configuration_follows_the_first() {
 fn the_file_s_name_wins_over_the_first_argument() {
     let place = tempfile::tempdir().expect("a temporary directory");
     let link = place.path().join("supervisord");
-    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_musterd"), &link).expect("it is ours");
+    std::os::unix::fs::symlink(harness::musterd(), &link).expect("it is ours");
     let version = |command: &mut Command| command.arg("-v").output().expect("it can be executed").stdout;
     assert_eq!(version(&mut Command::new(&link)), b"4.3.0\n");
     assert_eq!(version(Command::new(&link).arg0("-")), b"4.3.0\n");
-    assert_eq!(version(Command::new(env!("CARGO_BIN_EXE_muster")).arg("supervisord")), b"4.3.0\n");
+    assert_eq!(version(Command::new(harness::muster()).arg("supervisord")), b"4.3.0\n");
 }
 
 #[test]
 fn the_sample_has_no_mistakes() {
     let place = tempfile::tempdir().expect("a temporary directory");
-    let sample = Command::new(env!("CARGO_BIN_EXE_muster")).arg0("/usr/bin/echo_supervisord_conf").output();
+    let sample = Command::new(harness::muster()).arg0("/usr/bin/echo_supervisord_conf").output();
     let sample = sample.expect("it can be executed");
     let text = String::from_utf8_lossy(&sample.stdout).into_owned();
     assert!(text.lines().next().is_some_and(|line| line.contains("Sample supervisor config file")), "{text}");
@@ -212,7 +212,7 @@ fn the_sample_has_no_mistakes() {
     let all: String = text.replace(";[program:web]", "[program:web]").replace(";command=", "command=");
     for (name, text) in [("sample.conf", &text), ("all.conf", &all)] {
         fs::write(place.path().join(name), text).expect("it is ours");
-        let mut check = Command::new(env!("CARGO_BIN_EXE_musterd"));
+        let mut check = Command::new(harness::musterd());
         let output = check.args(["check", "-c", name]).current_dir(place.path()).output().expect("it can be executed");
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     }
@@ -232,7 +232,7 @@ fn pidproxy_forwards_signals_to_the_process_in_the_pid_file() {
     let pid = wait_for("the pid file", || fs::read_to_string(&file).ok().filter(|text| text.ends_with('\n')));
     assert_eq!(pid.trim(), real.id().to_string());
 
-    let mut proxy = Command::new(env!("CARGO_BIN_EXE_musterd"));
+    let mut proxy = Command::new(harness::musterd());
     let proxy =
         proxy.arg0("pidproxy").args(["pid", "/bin/sh", "-c", "echo up >up; while [ -e up ]; do sleep 0.05; done"]);
     let mut proxy = proxy.current_dir(place.path()).spawn().expect("it can be executed");
@@ -253,7 +253,7 @@ fn pidproxy_forwards_signals_to_the_process_in_the_pid_file() {
 fn pidproxy_ends_with_its_command_and_says_how_it_is_used() {
     let place = tempfile::tempdir().expect("a temporary directory");
     let run = |words: &[&str]| {
-        let mut proxy = Command::new(env!("CARGO_BIN_EXE_musterd"));
+        let mut proxy = Command::new(harness::musterd());
         proxy.arg0("pidproxy").args(words).current_dir(place.path()).output().expect("it can be executed")
     };
     assert_eq!(run(&["pid", "/bin/sh", "-c", "exit 3"]).status.code(), Some(0));

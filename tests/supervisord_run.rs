@@ -252,7 +252,7 @@ fn the_configuration_is_printed_offline_as_the_daemon_shows_it() {
     {
         let daemon = setting.env("TOKEN", "topsecret").start();
         let print = |format: &str| {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_musterd"));
+            let mut command = Command::new(harness::musterd());
             let path = daemon.path(file);
             let printed = ended(command.args(["config", "--format", format, "-c"]).arg(path).env("TOKEN", "topsecret"));
             assert_eq!(printed.code, Some(0), "{printed:?}");
@@ -296,7 +296,7 @@ fn a_main_file_is_needed_and_only_one() {
         (vec!["-c", "m.toml", "-c", "s.conf"], vec!["s.conf", "m.toml was named too"]),
         (vec!["-c", "m.toml"], vec!["m.toml:1:", "cannot be part of a TOML configuration"]),
     ] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_musterd"));
+        let mut command = Command::new(harness::musterd());
         let ended = ended(command.args(&arguments).current_dir(directory.path()));
         assert_eq!(ended.code, Some(2), "{arguments:?} {ended:?}");
         for expected in expected {

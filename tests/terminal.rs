@@ -72,7 +72,7 @@ fn example() -> TempDir {
 }
 
 fn musterd(words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_musterd"));
+    let mut command = Command::new(harness::musterd());
     command.args(words);
     command
 }
@@ -84,7 +84,7 @@ fn the_first_start_shows_no_fault_and_ctrl_c_ends_it() {
     let plain = musterd(&["-c", &config.to_string_lossy()]);
     let mut ways = vec![("plain", plain)];
     if can_enclose() {
-        let mut command = enclosed(env!("CARGO_BIN_EXE_musterd"));
+        let mut command = enclosed(harness::musterd());
         command.arg("-c").arg(&config);
         ways.push(("PID 1", command));
     }
@@ -166,16 +166,12 @@ fn every_command_of_musterd_works_at_a_terminal() {
         ("doctor", None, 0),
         ("schema", None, 0),
         ("completions bash", None, 0),
+        ("man muster.toml", None, 0),
     ];
-    run_all(env!("CARGO_BIN_EXE_musterd"), &lines, |words| {
+    run_all(harness::musterd(), &lines, |words| {
         // setsid(1) keeps the working directory, and so does env(1).
         let mut command = Command::new("env");
-        command
-            .arg("-C")
-            .arg(directory.path())
-            .arg("PATH=/usr/bin:/bin")
-            .arg(env!("CARGO_BIN_EXE_musterd"))
-            .args(words);
+        command.arg("-C").arg(directory.path()).arg("PATH=/usr/bin:/bin").arg(harness::musterd()).args(words);
         command
     });
 }
@@ -208,17 +204,29 @@ fn every_command_of_musterctl_works_at_a_terminal() {
         ("avail", None, 0),
         ("reread", None, 0),
         ("update", None, 0),
+        ("scale web=1", None, 0),
         ("reload web", None, 0),
         ("health", None, 0),
         ("version", None, 0),
         ("shell", Some(("musterctl> ", "exit\r")), 0),
         ("completions bash", None, 0),
         ("man", None, 0),
+        ("sources", None, 0),
+        ("source refresh fleet", None, 4),
+        ("contexts", None, 0),
+        ("exec web -- true", None, 0),
+        ("dial-stdio", Some(("", "\u{4}")), 0),
+        ("web --no-open", Some(("?key=", CTRL_C)), 130),
         ("stop web", None, 0),
         ("start web", None, 0),
         ("shutdown", None, 0),
     ];
-    run_all(env!("CARGO_BIN_EXE_musterctl"), &lines, |words| daemon.ctl_command(words));
+    run_all(harness::musterctl(), &lines, |words| {
+        let mut command = daemon.ctl_command(words);
+        // Where contexts are looked for; the test may run without a home.
+        command.env("XDG_CONFIG_HOME", daemon.path("config"));
+        command
+    });
     daemon.wait();
     daemon.assert_nothing_is_left();
 }

@@ -21,6 +21,29 @@ pub(crate) fn status_of_a_thousand(scene: &Scene) {
     report("musterctl status of 1 000 programs", format!("{took:.1} ms"), "10 ms", took < 10.0);
 }
 
+/// The latency that `--via` adds to the command that it runs: here env(1), which stands for `docker exec`. Both are measured in turn.
+pub(crate) fn via(scene: &Scene) {
+    let _musterd = scene.start_musterd(&scene.configuration(10, &["sleep", "100000"], "startsecs = 0"));
+    scene.wait_until_ready();
+    let bin = scene.musterctl.parent().expect("it is in a directory");
+    let environment = [format!("PATH={}", bin.display()), format!("MUSTER_SOCKET={}", scene.socket().display())];
+    let timed = |command: &mut Command| {
+        let began = Instant::now();
+        let output = command.output().expect("it can be executed");
+        assert!(output.status.success(), "{output:?}");
+        began.elapsed().as_secs_f64() * 1e3
+    };
+    let through = format!("/usr/bin/env {} {}", environment[0], environment[1]);
+    let (mut own, mut whole) = (Vec::new(), Vec::new());
+    for _ in 0..101 {
+        own.push(timed(Command::new("/usr/bin/env").args(&environment).args(["musterctl", "version"])));
+        whole.push(timed(Command::new(&scene.musterctl).args(["--via", &through, "version"])));
+    }
+    let (own, whole) = (median(own), median(whole));
+    let figures = format!("{:.1} ms ({whole:.1} instead of {own:.1})", whole - own);
+    report("musterctl --via beyond its command", figures, "5 ms", whole - own < 5.0);
+}
+
 pub(crate) fn one_program(scene: &Scene) {
     let _musterd = scene.start_musterd(&scene.configuration(10, &["sleep", "100000"], "startsecs = 0"));
     scene.wait_until_ready();

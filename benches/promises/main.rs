@@ -12,6 +12,7 @@ mod peers;
 mod probes;
 mod scene;
 mod speed;
+mod supervisord;
 
 use scene::Scene;
 
@@ -20,12 +21,14 @@ fn main() {
     let scene = Scene::new();
     println!("musterd: {}\n", scene.musterd.display());
     type Measure = fn(&Scene);
-    let promises: [(&str, Measure); 9] = [
+    let promises: [(&str, Measure); 11] = [
         ("restart", speed::restart),
         ("boot", speed::boot_and_stop),
         ("graph", graph::boot),
         ("cli", api::status_of_a_thousand),
         ("api", api::one_program),
+        ("via", api::via),
+        ("supervisorctl", supervisord::list_of_a_thousand),
         ("memory", footprint::memory),
         ("idle", footprint::idle),
         ("probes", probes::two_hundred),

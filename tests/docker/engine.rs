@@ -92,6 +92,10 @@ fn build(libc: Libc, tag: &str, parts: &[&str]) {
     if std::env::var_os("MUSTER_BASE").is_none() {
         command.env("MUSTER_BASE", "bootstrap");
     }
+    // Optimising across crates takes minutes for each C library, and changes nothing that is seen here.
+    if std::env::var_os("MUSTER_PROFILE").is_none() {
+        command.env("MUSTER_PROFILE", "dist-dev");
+    }
     match libc {
         Libc::Chosen => command.env_remove("MUSTER_LIBC"),
         Libc::Gnu => command.env("MUSTER_LIBC", "gnu"),

@@ -8,6 +8,8 @@ mod anywhere;
 mod bursts;
 mod container;
 mod engine;
+#[path = "../harness/executables.rs"]
+mod executables;
 mod exit_codes;
 mod hurry;
 mod limits;
@@ -23,3 +25,4 @@ mod stopping;
 mod supervisord;
 mod terminal;
 mod trees;
+mod via;

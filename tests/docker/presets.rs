@@ -203,7 +203,7 @@ fn simulated(case: &Case) -> Story {
 }
 
 fn told(path: &Path, runs: &str) -> Value {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_musterd"));
+    let mut command = Command::new(crate::executables::musterd());
     command.args(["simulate", "--runs", runs, "--until", "1h", "--json", "-c"]).arg(path);
     let output = command.output().expect("it can be executed");
     assert!(output.status.success(), "{}", text(&output));

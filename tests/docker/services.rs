@@ -119,15 +119,16 @@ fn musterctl_stops_starts_and_restarts_inside() {
 
     let started = container.ctl("start nginx app");
     assert!(started.status.success(), "{}", text(&started));
-    container.until("it serves again", || visit(&container).ok());
+    container.until("it has counted to twenty", || visit(&container).ok().filter(|answer| count(answer) >= 20));
 
     let before = container.program("redis");
     let restarted = container.ctl("restart redis");
     assert!(restarted.status.success(), "{}", text(&restarted));
     let after = container.program("redis");
     assert_ne!(before["pid"], after["pid"]);
-    // Redis does not persist data here, so a new one counts from the beginning.
-    assert_counts_from_the_beginning(&container);
+    // Redis does not persist data here, so a new one counts from the beginning. A visit that was given up may count late.
+    let again = container.until("it serves after that", || visit(&container).ok());
+    assert!(count(&again) < 20, "{again}");
 }
 
 #[test]

@@ -199,7 +199,7 @@ impl Daemon {
     fn spawn(&mut self) {
         let mut words: Vec<String> = self.setting.wrapper.clone();
         let config = self.path(self.setting.file);
-        words.extend([env!("CARGO_BIN_EXE_musterd"), "-c", &config.to_string_lossy()].map(str::to_owned));
+        words.extend([super::executables::musterd(), "-c", &config.to_string_lossy()].map(str::to_owned));
         let (stdout, stderr) = (self.stream(&self.setting.stdout, "out"), self.stream(&self.setting.stderr, "err"));
         // Killing a test kills its daemons. Without setpriv only that is lost.
         let mut enclosed: Vec<String> = ["setpriv", "--pdeathsig", "KILL", "--"].map(str::to_owned).to_vec();
@@ -284,6 +284,20 @@ impl Daemon {
     pub fn memory(&self, figure: &str) -> u64 {
         let text = processes::find(self.pid()).and_then(|process| process.status(figure)).unwrap_or_default();
         text.trim_end_matches(" kB").parse().expect("the kernel reports it in kB")
+    }
+
+    /// The number of its open descriptors.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).map_or(0, Iterator::count)
+    }
+
+    /// The processor time that it has used so far.
+    pub fn processor_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace().collect();
+        // Fields 14 and 15 of proc(5), in hundredths of a second; the first here is field 3.
+        let ticks = |field: usize| fields.get(field).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+        Duration::from_millis(10 * (ticks(11) + ticks(12)))
     }
 
     /// The daemon's pid as this test sees it, as soon as it has one.
@@ -385,7 +399,7 @@ impl Daemon {
             std::thread::sleep(Duration::from_millis(1));
         }
         assert_eq!(self.left_behind(), [], "left behind\n{}", self.story());
-        for name in ["sock", "sock.lock", "sock.new", "sock.notify"] {
+        for name in ["sock", "sock.lock", "sock.new", "sock.notify", "sock.credentials"] {
             assert!(!self.path(name).exists(), "{name} was left behind");
         }
     }

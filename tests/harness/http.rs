@@ -61,6 +61,17 @@ impl Client {
         Ok(Answer::parse(&answer))
     }
 
+    /// Sends these bytes and reads the head of the answer, in small letters.
+    pub fn head_of(&self, request: &[u8]) -> String {
+        let mut stream = self.connect().expect("it listens");
+        stream.write_all(request).expect("it reads");
+        let (mut head, mut byte) = (Vec::new(), [0]);
+        while !head.ends_with(b"\r\n\r\n") && stream.read_exact(&mut byte).is_ok() {
+            head.push(byte[0]);
+        }
+        String::from_utf8_lossy(&head).to_ascii_lowercase()
+    }
+
     pub fn try_request(&self, method: &str, path: &str, body: &str) -> io::Result<Answer> {
         let length = body.len();
         let request = format!(

@@ -10,9 +10,12 @@
 // Every test binary compiles this whole module and uses a different part of it.
 #![allow(dead_code, unused_imports, unreachable_pub)]
 
+mod certificates;
+mod clients;
 mod daemon;
 mod events;
 mod executables;
+mod flood;
 mod http;
 mod in_time;
 mod log;
@@ -21,15 +24,19 @@ mod processes;
 pub mod puppet;
 mod server;
 mod signals;
+mod supervisord;
 mod talk;
 mod terminal;
 
 use std::io::Write;
 use std::time::{Duration, Instant};
 
+pub use certificates::Authority;
+pub use clients::clients;
 pub use daemon::{Daemon, End, Output, Setting};
 pub use events::Listener;
-pub use executables::write_executable;
+pub use executables::{muster, musterctl, musterd, write_executable};
+pub use flood::{Flood, room_for, times};
 pub use http::{Answer, Client};
 pub use in_time::in_time;
 pub use log::{Line, Log};
@@ -37,6 +44,7 @@ pub use place::{Place, both_places, can_enclose, enclosed, is_root, own_uid};
 pub use processes::{Process, below, everyone, exists, find};
 pub use server::Server;
 pub use signals::{heeding_all_signals, number_of, send, send_fast};
+pub use supervisord::{ORIGINAL, Supervisord};
 pub use talk::{Ended, ended};
 pub use terminal::{Terminal, in_front_of};
 
@@ -63,9 +71,39 @@ pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     wait_for(what, || is_so().then_some(()));
 }
 
+/// The programs of what `musterd convert --strict` makes of these sections of a supervisord.conf.
+pub fn converted(sections: &str) -> String {
+    let directory = tempfile::tempdir().expect("a temporary directory can be created");
+    let source = directory.path().join("s.conf");
+    std::fs::write(&source, sections).expect("the test directory is writable");
+    let mut command = std::process::Command::new(executables::musterd());
+    let done = command.args(["convert", "--strict"]).arg(&source).output().expect("musterd can be executed");
+    let toml = String::from_utf8_lossy(&done.stdout).into_owned();
+    let start = toml.find("[defaults]").unwrap_or_else(|| panic!("it was not converted: {done:?}"));
+    assert!(done.status.success(), "something is lost: {done:?}");
+    toml[start..].to_owned()
+}
+
 /// Reports that something could not be tested here, and why. Bypasses the test runner's capture, so it is never silent.
 pub fn skip(why: &str) {
     let test = std::thread::current();
     // If stderr is closed there is no place to report to.
     let _ = writeln!(std::io::stderr(), "SKIPPED {}: {why}", test.name().unwrap_or("a test"));
+}
+
+/// A port of this machine on which nothing listens, at least a moment ago.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    listener.expect("there is a free port").port()
+}
+
+/// Whether a test that takes minutes and prints figures is wanted. That it did not run is no fault of the machine.
+pub fn is_acceptance() -> bool {
+    let is_wanted = std::env::var_os("MUSTER_ACCEPTANCE").is_some();
+    if !is_wanted {
+        let test = std::thread::current();
+        let _ =
+            writeln!(std::io::stderr(), "NOT RUN {}: MUSTER_ACCEPTANCE=1 has it run", test.name().unwrap_or("a test"));
+    }
+    is_wanted
 }

@@ -33,11 +33,16 @@ pub fn number_of(signal: Signal) -> i32 {
 pub fn heeding_all_signals(command: &Command) -> Command {
     let mut whole = Command::new("env");
     whole.arg("--default-signal=HUP,INT,QUIT").arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
+    take_environment(&mut whole, command);
+    whole
+}
+
+/// Sets and removes the variables that the other command sets and removes.
+pub fn take_environment(command: &mut Command, of: &Command) {
+    for (name, value) in of.get_envs() {
         match value {
-            Some(value) => whole.env(name, value),
-            None => whole.env_remove(name),
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
         };
     }
-    whole
 }

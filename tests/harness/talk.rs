@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::daemon::Daemon;
 use super::log::Line;
-use super::wait_for;
+use super::processes::find;
+use super::{wait_for, wait_until};
 
 /// The result of a finished command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub struct Ended {
 impl Daemon {
     /// A `musterctl` command with these arguments.
     pub fn ctl_command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_musterctl"));
+        let mut command = Command::new(super::executables::musterctl());
         command.arg("--socket").arg(self.socket()).args(words).stdin(Stdio::null()).env_remove("MUSTER_SOCKET");
         command
     }
@@ -76,10 +77,24 @@ impl Daemon {
 
     /// The pid of an instance's main process as the test sees it.
     pub fn pid_of(&self, name: &str) -> i32 {
+        let daemon = find(self.pid()).map(|daemon| daemon.command);
         wait_for(&format!("{name} has a pid"), || {
             let inner = i32::try_from(self.program(name)["pid"].as_i64()?).ok()?;
-            self.process(inner).map(|process| process.pid)
+            let process = self.process(inner)?;
+            // Until the program is executed, the process has the supervisor's command line, and a signal then is no end
+            // of the program.
+            (daemon.as_ref() != Some(&process.command)).then_some(process.pid)
         })
+    }
+
+    /// Waits until all listeners are open: an address that was free a moment ago may be in use, and is tried again.
+    pub fn listening(self) -> Daemon {
+        wait_until("all listeners are open", || {
+            let info = self.client.request("GET", "/v1/info", "").json();
+            let listeners = info["listeners"].as_array().map_or(&[][..], Vec::as_slice);
+            listeners.iter().all(|listener| listener["is_listening"] == true)
+        });
+        self
     }
 
     /// Waits until an instance runs, and returns its pid as the test sees it.

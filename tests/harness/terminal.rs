@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use nix::pty::{Winsize, openpty};
 
+use super::signals::take_environment;
 use super::{heeding_all_signals, wait_for};
 
 /// A pseudo-terminal. Its output is kept until a test has looked for it.
@@ -57,6 +58,7 @@ impl Terminal {
 pub fn in_front_of(device: &File, options: &[&str], words: &Command) -> Command {
     let mut command = Command::new("setsid");
     command.arg("--ctty").args(options).arg(words.get_program()).args(words.get_args());
+    take_environment(&mut command, words);
     let mut command = heeding_all_signals(&command);
     command.stdin(clone(device)).stdout(clone(device)).stderr(clone(device));
     command

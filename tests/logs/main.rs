@@ -10,6 +10,7 @@ mod delivery;
 mod formats;
 mod original;
 mod overflow;
+mod own_syslog;
 mod parts;
 mod rotation;
 mod syslog;

@@ -13,7 +13,7 @@ use super::script;
 
 /// Messages that arrived, in order.
 #[derive(Clone, Default)]
-struct Inbox(Arc<Mutex<Vec<String>>>);
+pub(super) struct Inbox(Arc<Mutex<Vec<String>>>);
 
 impl Inbox {
     fn put(&self, message: &[u8]) {
@@ -23,7 +23,7 @@ impl Inbox {
             .push(String::from_utf8_lossy(message).into_owned());
     }
 
-    fn messages(&self) -> Vec<Message> {
+    pub(super) fn messages(&self) -> Vec<Message> {
         self.0
             .lock()
             .expect("no thread panics while holding the lock")
@@ -39,14 +39,14 @@ impl Inbox {
 
 /// A message of RFC 5424.
 #[derive(Clone, Debug)]
-struct Message {
+pub(super) struct Message {
     priority: u8,
     time: String,
     host: String,
     name: String,
     pid: String,
     id: String,
-    text: String,
+    pub(super) text: String,
     length: usize,
 }
 
@@ -86,7 +86,7 @@ fn receivers(directory: &Path) -> [(&'static str, String, Inbox); 4] {
 }
 
 /// A Unix socket of datagrams.
-fn take_local(path: &Path) -> Inbox {
+pub(super) fn take_local(path: &Path) -> Inbox {
     let socket = UnixDatagram::bind(path).expect("the test directory is writable");
     take_datagrams(move |buffer| socket.recv(buffer))
 }
@@ -132,11 +132,11 @@ fn to(address: &str) -> String {
 }
 
 /// A directory for the sockets of a test.
-fn place() -> tempfile::TempDir {
+pub(super) fn place() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary directory can be created")
 }
 
-fn unix_address(path: &Path) -> String {
+pub(super) fn unix_address(path: &Path) -> String {
     to(&format!("unix://{}", path.display()))
 }
 

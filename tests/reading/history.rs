@@ -158,7 +158,7 @@ fn a_name_that_is_none_and_a_reader_that_has_seen_enough_have_their_exit_codes()
     daemon.wait_for_state("web", "EXITED");
     assert_eq!(daemon.ctl(&["logs", "wbe"]).code, Some(4));
     assert_eq!(daemon.ctl(&["clear", "wbe"]).code, Some(4));
-    let ctl = env!("CARGO_BIN_EXE_musterctl");
+    let ctl = crate::harness::musterctl();
     let line = format!("{{ '{ctl}' -s {} logs web -n 3000; echo $? >&2; }} | head -1", daemon.socket().display());
     let output = std::process::Command::new("sh").args(["-c", &line]).output().expect("sh is installed");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "line number 1\n");

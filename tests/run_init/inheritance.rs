@@ -79,7 +79,7 @@ fn the_environment_passes_through_untouched() {
 fn sockets_meant_for_the_init_are_the_commands() {
     let script = "echo \"$$\"; exec printf '%s' \"$LISTEN_PID\"";
     // The shell becomes the init, so the number is the init's.
-    let become_init = format!("LISTEN_PID=$$ exec '{}' run -- sh -c '{script}'", env!("CARGO_BIN_EXE_musterd"));
+    let become_init = format!("LISTEN_PID=$$ exec '{}' run -- sh -c '{script}'", crate::harness::musterd());
     let told = outcome(Command::new("sh").args(["-c", &become_init])).stdout;
     let (own, listener) = told.split_once('\n').expect("two lines");
     assert_eq!(own, listener);

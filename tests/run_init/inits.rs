@@ -34,7 +34,7 @@ impl Init {
     /// The command so far: the init with these options.
     pub(crate) fn with(self, options: &[&str]) -> Command {
         let mut command = match self {
-            Init::Own => Command::new(env!("CARGO_BIN_EXE_musterd")),
+            Init::Own => Command::new(crate::harness::musterd()),
             Init::Tini => Command::new(link("tini")),
             Init::Dumb => Command::new(link("dumb-init")),
         };
@@ -60,7 +60,7 @@ pub(crate) fn link(name: &str) -> PathBuf {
     let links = LINKS.get_or_init(|| {
         let links = tempfile::tempdir().expect("the temporary directory is writable");
         for name in ["tini", "tini-static", "docker-init", "dumb-init"] {
-            let made = std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_muster"), links.path().join(name));
+            let made = std::os::unix::fs::symlink(crate::harness::muster(), links.path().join(name));
             made.expect("a link can be made there");
         }
         links

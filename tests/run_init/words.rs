@@ -108,7 +108,7 @@ fn compat_is_the_same_as_the_name() {
 
 #[test]
 fn muster_takes_the_name_as_its_first_argument_too() {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
+    let mut command = Command::new(crate::harness::muster());
     without_heeded(&mut command);
     assert_eq!(outcome(command.args(["tini", "--version"])).stdout, "tini version 0.19.0\n");
 }
@@ -150,7 +150,7 @@ fn a_script_without_its_interpreter_is_named() {
 
 #[test]
 fn a_command_in_place_of_a_subcommand_gets_a_hint() {
-    let musterd = |words: &[&str]| outcome(Command::new(env!("CARGO_BIN_EXE_musterd")).args(words));
+    let musterd = |words: &[&str]| outcome(Command::new(crate::harness::musterd()).args(words));
     let told = musterd(&["bash", "-l"]);
     assert_eq!((told.end.as_str(), told.stdout.as_str()), ("exit 2", ""));
     assert!(

@@ -42,7 +42,7 @@ fn reload(daemon: &Daemon) -> (u16, String) {
 fn refused(path: &Path, text: &str) -> String {
     fs::write(path, text).expect("it can be written");
     // Not the daemon itself: one that started by mistake would keep running.
-    let mut command = Command::new(env!("CARGO_BIN_EXE_musterd"));
+    let mut command = Command::new(crate::harness::musterd());
     let ended = command.args(["check", "-c"]).arg(path).output().expect("it can be started");
     assert_eq!(ended.status.code(), Some(2), "{ended:?}");
     String::from_utf8_lossy(&ended.stderr).into_owned()
@@ -219,8 +219,7 @@ fn the_daemons_log_file_is_not_one_that_a_user_could_exchange() {
         let text = format!("[musterd]\nlogfile = \"{}\"\n{SLEEPER}", path.display());
         let main = directory.path().join("main.toml");
         fs::write(&main, text).expect("it can be written");
-        let ended =
-            Command::new(env!("CARGO_BIN_EXE_musterd")).arg("-c").arg(&main).output().expect("it can be started");
+        let ended = Command::new(crate::harness::musterd()).arg("-c").arg(&main).output().expect("it can be started");
         let said = String::from_utf8_lossy(&ended.stderr).to_lowercase();
         assert!(!ended.status.success() && said.contains("[musterd] logfile") && said.contains(reason), "{said}");
     }
@@ -262,7 +261,7 @@ fn a_world_writable_directory_is_trusted_only_on_a_read_only_mount() {
     let main = directory.path().join("muster.toml");
     let shown = refused(&main, &format!("include = [\"{}/*.toml\"]\n", parts.display()));
     assert!(shown.contains("every user can replace files"), "{shown}");
-    let check = format!("mount --bind -o ro $1 $1 && exec '{}' check -c $2", env!("CARGO_BIN_EXE_musterd"));
+    let check = format!("mount --bind -o ro $1 $1 && exec '{}' check -c $2", crate::harness::musterd());
     let mut command = Command::new("unshare");
     command.args(["-m", "sh", "-c", &check, "sh"]).arg(&parts).arg(&main);
     let ended = command.output().expect("it can be started");

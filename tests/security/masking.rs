@@ -332,8 +332,7 @@ fn a_number_that_is_no_user_does_not_run_with_roots_group() {
         let gids = status.lines().find_map(|line| line.strip_prefix("Gid:")).expect("there is such a line");
         assert_eq!(gids.split_whitespace().collect::<Vec<_>>(), [gid; 4], "{name}");
     }
-    let checked =
-        ended(Command::new(env!("CARGO_BIN_EXE_musterd")).args(["check", "-c"]).arg(daemon.path("muster.toml")));
+    let checked = ended(Command::new(crate::harness::musterd()).args(["check", "-c"]).arg(daemon.path("muster.toml")));
     assert_eq!(checked.code, Some(2), "{checked:?}");
     assert!(checked.err.contains("program \"bare\"") && checked.err.contains("54321:54321"), "{}", checked.err);
     assert!(!checked.err.contains("grouped") && !checked.err.contains("rooted"), "{}", checked.err);

@@ -33,6 +33,7 @@ startretries=0
 [program:failing]
 command=/bin/sh -c 'exit 1'
 startretries=0
+startsecs=9
 autostart=false
 [program:plain]
 command=%(here)s/plain
@@ -65,8 +66,8 @@ command=/bin/sh -c 'trap \"\" TERM; echo up; while [ ! -e @/end ]; do sleep 0.1;
 stopwaitsecs=3000
 ";
 
-/// Lines that change nothing.
-pub(crate) const LOOKS: &[&str] = &[
+/// Lines whose answer does not depend on a daemon.
+pub(crate) const ALONE: &[&str] = &[
     // The command line.
     "-h",
     "--help",
@@ -162,6 +163,10 @@ pub(crate) const LOOKS: &[&str] = &[
     "-c s.conf maintail a b",
     "-c s.conf maintail x",
     "-c s.conf maintail -x",
+];
+
+/// Lines that ask a daemon and change nothing.
+pub(crate) const LOOKS: &[&str] = &[
     // Status.
     "-c s.conf status",
     "-c s.conf -i status",
@@ -239,66 +244,64 @@ pub(crate) const LOOKS: &[&str] = &[
     "-c s.conf restart nosuch:*",
 ];
 
-/// Lines that change states, one after the other; `FILE<TEXT` replaces a file first.
-pub(crate) const CHANGES: &[&str] = &[
-    "stop cat",
-    "stop cat",
-    "start cat",
-    "restart cat",
-    "restart off",
-    "stop g:*",
-    "stop g:*",
-    "start g:*",
-    "start g:*",
-    "restart g:one w:*",
-    "stop g:two off cat",
-    "start failing",
-    "start fatal",
-    "start plain",
-    "start exited",
-    "restart exited cat",
-    "restart fatal",
-    "signal KILL quiet",
-    "\"signal_TERM\"_quiet",
-    "signal_HUP talk",
-    "status",
-    "stop all",
-    "stop all",
-    "status",
-    "start all",
-    "start all",
-    "restart all",
-    "status",
-    "clear talk",
-    "tail talk",
-    "clear talk off",
-    "clear cat nosuch",
-    "remove g",
-    "stop g:*",
-    "remove g",
-    "status g:*",
-    "add g",
-    "add g",
-    "status g:*",
-    "avail",
-    "reload",
-    "status",
-];
+/// Lines that are played one after the other.
+pub(crate) type Scene = &'static [&'static str];
 
-/// Texts of a further file, each with the lines that follow it.
-pub(crate) const RELOADS: &[(&str, &[&str])] = &[
-    (
-        "[program:new]\ncommand=/bin/sleep 1000\n",
-        &["reread", "avail", "update nosuch g", "update", "update", "status new"],
-    ),
-    ("[program:new]\ncommand=/bin/sleep 1001\n", &["reread", "update g", "update new nosuch", "status new", "avail"]),
-    (
-        "[program:other]\ncommand=/bin/sleep 1000\n[program:third]\ncommand=/bin/sleep 1000\nautostart=false\n",
-        &["reread", "update other", "update all", "status other third new"],
-    ),
-    ("[program:other]\ncommand=/bin/sleep 1000\n", &["reread", "update"]),
-    ("[program:other]\npriority=1\n", &["reread", "update", "avail"]),
-    ("", &["reread", "update", "reread", "add other"]),
+/// Scenes that change states. `FILE<TEXT` replaces a file.
+pub(crate) const CHANGES: &[Scene] = &[
+    &["stop cat", "stop cat", "start cat", "restart cat", "restart off", "stop g:two off cat", "status"],
+    &["stop g:*", "stop g:*", "start g:*", "start g:*", "restart g:one w:*", "status g:*"],
+    &["start failing", "start fatal", "start plain", "start exited", "restart exited cat", "restart fatal", "status"],
+    &[
+        "signal KILL quiet",
+        "\"signal_TERM\"_quiet",
+        "signal_HUP talk",
+        "clear talk",
+        "tail talk",
+        "clear talk off",
+        "clear cat nosuch",
+        "status",
+    ],
+    &["stop all", "stop all", "status", "start all", "start all", "status"],
+    &["restart all", "status"],
+    &["remove g", "stop g:*", "remove g", "status g:*", "add g", "add g", "status g:*", "avail"],
+    &["stop cat", "reload", "status"],
+    &[
+        "more/x.conf<[program:new]\ncommand=/bin/sleep 1000\n",
+        "reread",
+        "avail",
+        "update nosuch g",
+        "update",
+        "update",
+        "status new",
+        "more/x.conf<[program:new]\ncommand=/bin/sleep 1001\n",
+        "reread",
+        "update g",
+        "update new nosuch",
+        "status new",
+        "avail",
+    ],
+    &[
+        "more/x.conf<[program:new]\ncommand=/bin/sleep 1000\n",
+        "update",
+        "more/x.conf<[program:other]\ncommand=/bin/sleep 1000\n[program:third]\ncommand=/bin/sleep 1000\nautostart=false\n",
+        "reread",
+        "update other",
+        "update all",
+        "status other third new",
+        "more/x.conf<[program:other]\ncommand=/bin/sleep 1000\n",
+        "reread",
+        "update",
+        "more/x.conf<[program:other]\npriority=1\n",
+        "reread",
+        "update",
+        "avail",
+        "more/x.conf<",
+        "reread",
+        "update",
+        "reread",
+        "add other",
+    ],
 ];
 
 /// Inputs of the shell.

@@ -4,7 +4,9 @@
 mod harness;
 
 mod cases;
+mod loaded;
 mod places;
+mod shell;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,6 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use harness::{send, skip, wait_until};
+use loaded::NEWEST;
 use places::{Answer, Pair, Whose, is_original_here, settle};
 
 /// A daemon of the original's for each client.
@@ -21,11 +24,15 @@ fn pairs(sections: &str) -> Option<[Pair; 2]> {
 }
 
 fn pairs_of(daemon: Whose, sections: &str) -> Option<[Pair; 2]> {
+    pairs_with(daemon, Whose::Original, sections)
+}
+
+fn pairs_with(daemon: Whose, client: Whose, sections: &str) -> Option<[Pair; 2]> {
     if !is_original_here() {
         skip("supervisor is not installed (Debian's package supervisor)");
         return None;
     }
-    let pairs = [Whose::Original, Whose::Ours].map(|client| Pair::start(daemon, client, sections));
+    let pairs = [client, Whose::Ours].map(|client| Pair::start(daemon, client, sections));
     for pair in &pairs {
         fs::create_dir(pair.path().join("more")).expect("it is ours");
         pair.write("empty.conf", "[program:a]\ncommand=/bin/cat\n");
@@ -38,9 +45,15 @@ fn pairs_of(daemon: Whose, sections: &str) -> Option<[Pair; 2]> {
 
 /// Runs a line with both clients; the difference, if there is one.
 fn difference(pairs: &[Pair; 2], line: &str, input: &str) -> Option<String> {
-    let [mut theirs, mut ours]: [Answer; 2] = std::thread::scope(|scope| {
-        let running = pairs.each_ref().map(|pair| scope.spawn(|| pair.run(line, input)));
-        running.map(|thread| thread.join().expect("it does not panic"))
+    difference_to(pairs[0].client(), pairs, line, input)
+}
+
+fn difference_to(client: Whose, pairs: &[Pair; 2], line: &str, input: &str) -> Option<String> {
+    let [theirs, ours] = pairs;
+    let (mut theirs, mut ours): (Answer, Answer) = std::thread::scope(|scope| {
+        let theirs = scope.spawn(|| theirs.run_by(client, line, input));
+        let ours = ours.run(line, input);
+        (theirs.join().expect("it does not panic"), ours)
     });
     // Results come as processes finish, and the last one counts for the exit code.
     if ["start", "stop"].iter().any(|action| line.contains(action)) && [" all", ":*"].iter().any(|of| line.contains(of))
@@ -58,28 +71,29 @@ fn assert_none(different: &[String], of: usize) {
 #[test]
 fn lines_that_look_print_what_the_originals_do() {
     let Some(pairs) = pairs(&format!("{}{}", cases::SECTIONS, cases::GREEN)) else { return };
-    compare_looks(&pairs);
+    compare_looks(&pairs, Whose::Original, &[cases::ALONE, cases::LOOKS].concat());
 }
 
 #[test]
 fn lines_that_look_at_musterd_do_too() {
     let Some(pairs) = pairs_of(Whose::Ours, &format!("{}{}", cases::SECTIONS, cases::GREEN)) else { return };
-    compare_looks(&pairs);
+    compare_looks(&pairs, Whose::Original, cases::LOOKS);
+    if NEWEST.is_some() {
+        compare_looks(&pairs, Whose::Newest, cases::LOOKS);
+    }
 }
 
-fn compare_looks(pairs: &[Pair; 2]) {
-    let lines: Vec<(&str, &str)> = cases::LOOKS
-        .iter()
-        .map(|line| (*line, ""))
-        .chain(cases::SESSIONS.iter().map(|text| ("-c s.conf", *text)))
-        .collect();
+/// Compares with the client of the first pair, or with another one.
+fn compare_looks(pairs: &[Pair; 2], client: Whose, lines: &[&str]) {
+    let lines: Vec<(&str, &str)> =
+        lines.iter().map(|line| (*line, "")).chain(cases::SESSIONS.iter().map(|text| ("-c s.conf", *text))).collect();
     let next = AtomicUsize::new(0);
     let different: Vec<String> = std::thread::scope(|scope| {
         let work = || {
             let lines = std::iter::from_fn(|| lines.get(next.fetch_add(1, Ordering::Relaxed)));
-            lines.filter_map(|(line, input)| difference(pairs, line, input)).collect::<Vec<String>>()
+            lines.filter_map(|(line, input)| difference_to(client, pairs, line, input)).collect::<Vec<String>>()
         };
-        let threads = [scope.spawn(work), scope.spawn(work), scope.spawn(work)];
+        let threads = [(); 4].map(|()| scope.spawn(work));
         threads.into_iter().flat_map(|thread| thread.join().expect("it does not panic")).collect()
     });
     assert_none(&different, lines.len());
@@ -87,30 +101,33 @@ fn compare_looks(pairs: &[Pair; 2]) {
 
 #[test]
 fn lines_that_change_states_print_what_the_originals_do() {
-    let Some(pairs) = pairs(cases::SECTIONS) else { return };
-    compare_changes(&pairs);
+    compare_changes(Whose::Original, Whose::Original);
 }
 
 #[test]
 fn lines_that_change_states_of_musterd_do_too() {
-    let Some(pairs) = pairs_of(Whose::Ours, cases::SECTIONS) else { return };
-    compare_changes(&pairs);
+    compare_changes(Whose::Ours, if NEWEST.is_some() { Whose::Newest } else { Whose::Original });
 }
 
-fn compare_changes(pairs: &[Pair; 2]) {
-    let mut different = Vec::new();
-    for line in cases::CHANGES {
-        different.extend(difference(pairs, &format!("-c s.conf {line}"), ""));
-        settle(pairs);
-    }
-    for (text, lines) in cases::RELOADS {
-        pairs.iter().for_each(|pair| pair.write("more/x.conf", text));
-        for line in *lines {
-            different.extend(difference(pairs, &format!("-c s.conf {line}"), ""));
-            settle(pairs);
+/// Plays all scenes beside each other, each with daemons of its own.
+fn compare_changes(daemon: Whose, client: Whose) {
+    let play = |scene: &cases::Scene| {
+        let Some(pairs) = pairs_with(daemon, client, cases::SECTIONS) else { return Vec::new() };
+        let mut different = Vec::new();
+        for line in *scene {
+            match line.split_once('<') {
+                Some((file, text)) => pairs.iter().for_each(|pair| pair.write(file, text)),
+                None => different.extend(difference(&pairs, &format!("-c s.conf {line}"), "")),
+            }
+            settle(&pairs);
         }
-    }
-    assert_none(&different, cases::CHANGES.len());
+        different
+    };
+    let different: Vec<String> = std::thread::scope(|scope| {
+        let threads: Vec<_> = cases::CHANGES.iter().map(|scene| scope.spawn(|| play(scene))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("it does not panic")).collect()
+    });
+    assert_none(&different, cases::CHANGES.concat().len());
 }
 
 #[test]
@@ -141,7 +158,7 @@ fn it_is_called_by_its_name() {
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     let expected = "error: <class 'ValueError'>, Unknown protocol for serverurl ftp://x: file: musterctl line: 0\n";
-    for (number, file) in [env!("CARGO_BIN_EXE_muster"), env!("CARGO_BIN_EXE_musterctl")].into_iter().enumerate() {
+    for (number, file) in [harness::muster(), harness::musterctl()].into_iter().enumerate() {
         let directory = place.path().join(number.to_string());
         fs::create_dir(&directory).expect("it is ours");
         let link = directory.join("supervisorctl");
@@ -150,7 +167,7 @@ fn it_is_called_by_its_name() {
         assert_eq!(out(Command::new(&link).arg0("-")), expected, "{file}: the file's name counts");
         assert_eq!(out(Command::new(file).arg0("/x/supervisorctl")), expected, "{file}");
     }
-    assert_eq!(out(Command::new(env!("CARGO_BIN_EXE_muster")).arg("supervisorctl")), expected);
+    assert_eq!(out(Command::new(harness::muster()).arg("supervisorctl")), expected);
 }
 
 #[test]
@@ -238,7 +255,7 @@ fn a_log_of_musterd_is_too() {
 fn compare_following(pairs: &[Pair; 2]) {
     let follow = |line: &str, text: &str| {
         pairs.each_ref().map(|pair| {
-            let mut client = Running::start(&mut pair.client(line));
+            let mut client = Running::start(&mut pair.command(line));
             client.wait_for(text);
             client.interrupt();
             client.end()
@@ -256,7 +273,7 @@ fn compare_following(pairs: &[Pair; 2]) {
 fn the_shell_outlives_ctrl_c_in_a_log_and_ends_with_it_otherwise() {
     let Some(pairs) = pairs(cases::SECTIONS) else { return };
     let ends = pairs.each_ref().map(|pair| {
-        let mut client = Running::start(&mut pair.client("-c s.conf"));
+        let mut client = Running::start(&mut pair.command("-c s.conf"));
         client.type_line("tail -f talk\n");
         client.wait_for("said");
         client.interrupt();
@@ -281,7 +298,7 @@ fn a_process_of_musterd_is_too() {
 
 fn compare_foreground(pairs: &[Pair; 2]) {
     let ends = pairs.each_ref().map(|pair| {
-        let mut client = Running::start(&mut pair.client("-c s.conf fg cat"));
+        let mut client = Running::start(&mut pair.command("-c s.conf fg cat"));
         client.type_line("hello\n");
         client.wait_for("hello");
         client.type_line("gr\u{fc}n\n");

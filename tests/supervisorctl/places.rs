@@ -2,16 +2,16 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use crate::harness::{is_root, send, wait_until};
+use crate::harness::{free_port, is_root, send, wait_until};
+use crate::loaded::{DEBIAN, NEWEST};
 
 /// The original's daemon and client. Both clients are called by the latter's path, which is in their messages.
 pub(crate) const ORIGINAL: &str = "/usr/bin/supervisord";
-const ORIGINAL_CLIENT: &str = "/usr/bin/supervisorctl";
+pub(crate) const ORIGINAL_CLIENT: &str = "/usr/bin/supervisorctl";
 
 pub(crate) fn is_original_here() -> bool {
     Path::new(ORIGINAL).exists() && Path::new(ORIGINAL_CLIENT).exists()
@@ -21,14 +21,16 @@ pub(crate) fn is_original_here() -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Whose {
     Original,
+    /// A client of the newest release, not Debian's.
+    Newest,
     Ours,
 }
 
 /// A client's command, without words.
 pub(crate) fn client(whose: Whose) -> Command {
     let mut command = Command::new(match whose {
-        Whose::Original => ORIGINAL_CLIENT,
-        Whose::Ours => env!("CARGO_BIN_EXE_musterctl"),
+        Whose::Original | Whose::Newest => ORIGINAL_CLIENT,
+        Whose::Ours => crate::harness::musterctl(),
     });
     command.arg0(ORIGINAL_CLIENT).env("PYTHONWARNINGS", "ignore").env("LC_ALL", "C.UTF-8").env_remove("TZ");
     command
@@ -52,12 +54,11 @@ impl Pair {
     /// Starts a daemon with these sections: `@` is its directory and `:PORT` a port of its own.
     pub(crate) fn start(daemon: Whose, client: Whose, sections: &str) -> Pair {
         let directory = tempfile::tempdir().expect("a temporary directory can be created");
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let port = port.expect("there is a free port").port();
+        let port = free_port();
         let mut pair = Pair { directory, port, daemon: None, client };
         pair.write("s.conf", sections);
         pair.write("plain", "not executable\n");
-        let mut command = Command::new(if daemon == Whose::Ours { env!("CARGO_BIN_EXE_musterd") } else { ORIGINAL });
+        let mut command = Command::new(if daemon == Whose::Ours { crate::harness::musterd() } else { ORIGINAL });
         command.arg0(ORIGINAL).args(["-n", "-c", "s.conf"]).current_dir(pair.path()).stdin(Stdio::null());
         command.env("PYTHONWARNINGS", "ignore");
         command.stdout(fs::File::create(pair.path().join("out")).expect("it is ours"));
@@ -82,16 +83,52 @@ impl Pair {
         text.replace('@', &self.path().to_string_lossy()).replace(":PORT", &format!(":{}", self.port))
     }
 
+    /// The origin of its client.
+    pub(crate) fn client(&self) -> Whose {
+        self.client
+    }
+
     /// The client with the words of a line, to be run.
-    pub(crate) fn client(&self, line: &str) -> Command {
+    pub(crate) fn command(&self, line: &str) -> Command {
         let mut command = client(self.client);
-        command.current_dir(self.path()).args(line.split(' ').map(|word| self.placed(&word.replace('_', " "))));
+        command.current_dir(self.path()).args(self.words(line));
+        command
+    }
+
+    fn words(&self, line: &str) -> Vec<String> {
+        line.split(' ').map(|word| self.placed(&word.replace('_', " "))).collect()
+    }
+
+    /// The client's shell, to be started by its path.
+    pub(crate) fn shell(&self) -> Command {
+        let mut program = ORIGINAL_CLIENT.into();
+        if self.client == Whose::Ours {
+            program = self.path().join("supervisorctl");
+            // A second shell finds it there.
+            let _ = std::os::unix::fs::symlink(crate::harness::musterctl(), &program);
+        }
+        let mut command = Command::new(program);
+        command.args(["-c", "s.conf"]).args(if self.client == Whose::Ours { &["-r", "history"][..] } else { &[] });
         command
     }
 
     /// Runs a line with this input; `_` in it is a blank within a word.
     pub(crate) fn run(&self, line: &str, input: &str) -> Answer {
-        let mut command = self.client(line);
+        self.run_by(self.client, line, input)
+    }
+
+    /// Runs a line with another client.
+    pub(crate) fn run_by(&self, client: Whose, line: &str, input: &str) -> Answer {
+        let loaded = match client {
+            Whose::Ours => None,
+            Whose::Original => Some(&*DEBIAN),
+            Whose::Newest => Some(NEWEST.as_ref().expect("the caller has looked for it")),
+        };
+        if let Some(loaded) = loaded {
+            let answer = loaded.run(self.path(), self.words(line), &self.placed(input));
+            return Answer { code: answer.code, out: self.comparable(&answer.out), err: self.comparable(&answer.err) };
+        }
+        let mut command = self.command(line);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("it can be executed");
         let mut stdin = child.stdin.take().expect("it is piped");

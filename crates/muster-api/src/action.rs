@@ -93,6 +93,29 @@ impl Outcome {
     }
 }
 
+/// The body of `POST /v1/programs/{name}/scale`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScaleBody {
+    /// The number of instances.
+    pub numprocs: u32,
+}
+
+/// The answer to `POST /v1/programs/{name}/scale`. Names are those of instances.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScaleReport {
+    /// The program.
+    pub name: String,
+    /// The number of instances from now on.
+    pub numprocs: u32,
+    /// The number in the configuration.
+    pub configured: u32,
+    /// New instances, which start if others of the program are up.
+    pub added: Vec<String>,
+    /// Instances that stop and are removed.
+    pub removed: Vec<String>,
+}
+
 /// The body of `POST /v1/programs/{select}/signal`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -12,7 +12,8 @@ pub struct Config {
     pub musterd: Value,
     /// `[http]`, under the keys of the configuration file.
     pub http: Value,
-    /// Each instance by its name, under the keys of the configuration file. Environment values are hidden.
+    /// Each instance by its name, under the keys of the configuration file. Environment values are hidden. `origin` has the
+    /// texts that its keys came from.
     pub programs: Value,
 }
 

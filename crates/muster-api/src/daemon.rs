@@ -10,6 +10,9 @@ use crate::timestamp::Timestamp;
 pub struct Info {
     /// musterd's version.
     pub version: String,
+    /// The version of its API: `1.N`, where N counts additions. Empty before there were versions.
+    #[serde(default)]
+    pub api: String,
     /// Its PID.
     pub pid: u32,
     /// Whether it is the init process of its PID namespace.
@@ -22,8 +25,25 @@ pub struct Info {
     pub uptime: f64,
     /// The configuration files it has read.
     pub config_files: Vec<String>,
+    /// The listeners besides the control socket.
+    #[serde(default)]
+    pub listeners: Vec<Listener>,
     /// The number of instances by goal.
     pub goals: Goals,
+}
+
+/// A listener of the API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    /// Its address.
+    pub address: String,
+    /// Whether it accepts connections.
+    pub is_listening: bool,
+    /// Why it does not.
+    pub error: Option<String>,
+    /// When its certificate expires.
+    #[serde(default)]
+    pub not_after: Option<Timestamp>,
 }
 
 /// The daemon's phase.
@@ -75,6 +95,9 @@ pub struct Ready {
     pub ready: bool,
     /// The instances that are not.
     pub missing: Vec<Missing>,
+    /// The sources whose last version is not active, with the reason. They count only until the first version is active.
+    #[serde(default)]
+    pub sources: Vec<String>,
 }
 
 /// An instance that keeps the daemon from being ready.

@@ -4,14 +4,23 @@
 //! [`Route`](crate::Route), an entry here with the function that builds it, its case in `Route::endpoint`, and a
 //! section in `docs/reference/api.md`; tests name whatever is missing.
 
+mod problems;
+
+use self::problems::{ACTED, READ, RELOADED, SCALED, SELECTED, SHUT_DOWN, SIGNALLED, WAITED, WRITTEN};
 use crate::JSON;
 use crate::METRICS;
+use crate::debug::{self, DebugPart};
 use crate::event::EVENT_STREAM;
 use crate::log::{JSON_LINES, LogQuery};
+pub use crate::parameter::Parameter;
+use crate::parameter::{
+    DRY_RUN, FOLLOW, FOR, FORMAT, HOLD_FOR, LINES, RESET_SCALE, SECONDS, SELECT, SINCE, STREAM, TIMEOUT, WAIT,
+};
 use crate::problem::ProblemKind;
 use crate::query::Query;
 use crate::right::Right;
 use crate::route::{Route, RouteError, Verb, WaitFor};
+use crate::source::SourceVerb;
 
 /// The methods of routes. `HEAD` is accepted wherever `GET` is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,19 +64,6 @@ impl Method {
     }
 }
 
-/// A parameter of a query string.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Parameter {
-    /// Its name.
-    pub name: &'static str,
-    /// The name of its schema in the OpenAPI document.
-    pub schema: &'static str,
-    /// Whether it is required.
-    pub required: bool,
-    /// Its description in the OpenAPI document.
-    pub description: &'static str,
-}
-
 /// One route of the API.
 #[derive(Clone, Copy, Debug)]
 pub struct Endpoint {
@@ -89,84 +85,16 @@ pub struct Endpoint {
     pub answers: &'static [(u16, &'static str)],
     /// The media type of these answers.
     pub media_type: &'static str,
-    /// The errors it may answer with, besides [`COMMON_PROBLEMS`].
+    /// The errors it may answer with, besides [`COMMON_PROBLEMS`](crate::COMMON_PROBLEMS).
     pub problems: &'static [ProblemKind],
     pub(crate) build: fn(String, &mut Query) -> Result<Route, RouteError>,
 }
 
-const WAIT: Parameter = Parameter {
-    name: "wait",
-    schema: "Seconds",
-    required: false,
-    description: "How long to wait until it is done; 0, the default, answers as soon as the request is accepted.",
-};
-const SELECT: Parameter = Parameter {
-    name: "select",
-    schema: "Selector",
-    required: false,
-    description: "Only these instances; all if omitted.",
-};
-const FOR: Parameter = Parameter { name: "for", schema: "WaitFor", required: true, description: "What to wait for." };
-const TIMEOUT: Parameter = Parameter {
-    name: "timeout",
-    schema: "Seconds",
-    required: false,
-    description: "How long to wait; 0, the default, checks once.",
-};
-
-const DRY_RUN: Parameter = Parameter {
-    name: "dry_run",
-    schema: "Flag",
-    required: false,
-    description: "Only report what would change; false if omitted.",
-};
-const STREAM: Parameter =
-    Parameter { name: "stream", schema: "LogStream", required: false, description: "Which output; both if omitted." };
-const LINES: Parameter = Parameter {
-    name: "lines",
-    schema: "Count",
-    required: false,
-    description: "The maximum number of past lines; if omitted 100, or unlimited with `since`.",
-};
-const SINCE: Parameter =
-    Parameter { name: "since", schema: "Since", required: false, description: "Only output read since this time." };
-const FOLLOW: Parameter = Parameter {
-    name: "follow",
-    schema: "Flag",
-    required: false,
-    description: "Whether to continue with new output until the client disconnects.",
-};
-const FORMAT: Parameter = Parameter {
-    name: "format",
-    schema: "LogFormat",
-    required: false,
-    description: "`raw`, the default, is the unmodified bytes; `json` is one entry per line.",
-};
-
-const SELECTED: &[ProblemKind] = &[ProblemKind::NoSuchProgram];
-const ACTED: &[ProblemKind] = &[ProblemKind::NoSuchProgram, ProblemKind::ShuttingDown, ProblemKind::TimedOut];
-const SIGNALLED: &[ProblemKind] = &[ProblemKind::BadBody, ProblemKind::NoSuchProgram, ProblemKind::BodyTooLarge];
-const SHUT_DOWN: &[ProblemKind] = &[ProblemKind::BadBody, ProblemKind::BodyTooLarge];
-const RELOADED: &[ProblemKind] = &[ProblemKind::BadConfiguration, ProblemKind::ShuttingDown];
-const WAITED: &[ProblemKind] = &[ProblemKind::NoSuchProgram, ProblemKind::TimedOut];
-const READ: &[ProblemKind] = &[ProblemKind::NoSuchProgram, ProblemKind::Busy];
-const WRITTEN: &[ProblemKind] =
-    &[ProblemKind::NoSuchProgram, ProblemKind::NoStdin, ProblemKind::BodyTooLarge, ProblemKind::NotReading];
-
-/// Errors that any route may answer with.
-pub const COMMON_PROBLEMS: &[ProblemKind] = &[
-    ProblemKind::BadParameter,
-    ProblemKind::NotAllowed,
-    ProblemKind::MethodNotAllowed,
-    ProblemKind::RequestTimeout,
-    ProblemKind::Internal,
-    ProblemKind::Busy,
-];
-
-const LOOK: Endpoint = Endpoint {
+/// A route that reads, and the defaults of all others.
+pub(crate) const LOOK: Endpoint = Endpoint {
     operation: "",
     method: Method::Get,
-    needs: Right::Look,
+    needs: Right::Read,
     path: "",
     summary: "",
     query: &[],
@@ -179,6 +107,7 @@ const LOOK: Endpoint = Endpoint {
 const CONTROL: Endpoint = Endpoint { method: Method::Post, needs: Right::Control, ..LOOK };
 const ACT: Endpoint =
     Endpoint { query: &[WAIT], answers: &[(200, "ActionReport"), (202, "ActionReport")], problems: ACTED, ..CONTROL };
+const SOURCE: Endpoint = Endpoint { answers: &[(200, "Sources")], problems: &[ProblemKind::NoSuchSource], ..CONTROL };
 
 /// All routes.
 pub const ENDPOINTS: &[Endpoint] = &[
@@ -249,6 +178,16 @@ pub const ENDPOINTS: &[Endpoint] = &[
         ..ACT
     },
     Endpoint {
+        operation: "scaleProgram",
+        path: "/v1/programs/{name}/scale",
+        summary: "Change the number of instances of a program",
+        body: Some(("ScaleBody", true)),
+        answers: &[(200, "ScaleReport")],
+        problems: SCALED,
+        build: |name, _| Ok(Route::Scale { name }),
+        ..CONTROL
+    },
+    Endpoint {
         operation: "waitForPrograms",
         path: "/v1/programs/{select}/wait",
         summary: "Answer once the condition holds for all selected instances",
@@ -299,6 +238,17 @@ pub const ENDPOINTS: &[Endpoint] = &[
         answers: &[(200, "StdinReport")],
         problems: WRITTEN,
         build: |name, _| Ok(Route::Stdin { name }),
+        ..CONTROL
+    },
+    Endpoint {
+        operation: "execInProgram",
+        needs: Right::Admin,
+        path: "/v1/programs/{name}/exec",
+        summary: "Run a command in the context of an instance; `Upgrade: muster-exec/1` connects its streams",
+        body: Some(("ExecBody", true)),
+        answers: &[(101, "Nothing")],
+        problems: ProblemKind::OF_EXEC,
+        build: |name, _| Ok(Route::Exec { name }),
         ..CONTROL
     },
     Endpoint {
@@ -358,14 +308,78 @@ pub const ENDPOINTS: &[Endpoint] = &[
         operation: "reloadConfig",
         path: "/v1/config/reload",
         summary: "Read the configuration again and apply the differences",
-        query: &[DRY_RUN],
+        query: &[DRY_RUN, RESET_SCALE],
         answers: &[(200, "ReloadReport")],
         problems: RELOADED,
-        build: |_, query| Ok(Route::Reload { dry_run: query.take_flag("dry_run")? }),
+        build: |_, query| {
+            let (dry_run, reset_scale) = (query.take_flag("dry_run")?, query.take_flag("reset_scale")?);
+            Ok(Route::Reload { dry_run, reset_scale })
+        },
         ..CONTROL
     },
     Endpoint {
+        operation: "listSources",
+        path: "/v1/sources",
+        summary: "The servers that parts of the configuration are read from",
+        answers: &[(200, "Sources")],
+        build: |_, _| Ok(Route::Sources),
+        ..LOOK
+    },
+    Endpoint {
+        operation: "holdSource",
+        needs: Right::Admin,
+        path: "/v1/sources/{name}/hold",
+        summary: "Hold new versions of a source back",
+        query: &[HOLD_FOR],
+        build: |name, query| {
+            let span = query.take_seconds("for")?;
+            Ok(Route::Source { verb: SourceVerb::Hold, name, span: Some(span).filter(|span| !span.is_zero()) })
+        },
+        ..SOURCE
+    },
+    Endpoint {
+        operation: "releaseSource",
+        needs: Right::Admin,
+        path: "/v1/sources/{name}/release",
+        summary: "Let new versions of a source become active again",
+        build: |name, _| Ok(Route::Source { verb: SourceVerb::Release, name, span: None }),
+        ..SOURCE
+    },
+    Endpoint {
+        operation: "refreshSource",
+        path: "/v1/sources/{name}/refresh",
+        summary: "Ask the server of a source now, and try a refused version again",
+        build: |name, _| Ok(Route::Source { verb: SourceVerb::Refresh, name, span: None }),
+        ..SOURCE
+    },
+    Endpoint {
+        operation: "traceDaemon",
+        needs: Right::Admin,
+        path: "/v1/debug/trace",
+        summary: "Every input and effect of the rules, as they happen, while `[http] debug` is on",
+        query: &[SECONDS],
+        answers: &[(200, "Debugging")],
+        media_type: JSON_LINES,
+        problems: &[ProblemKind::NoSuchRoute],
+        build: |_, query| Ok(Route::Trace { span: debug::take_span(query)? }),
+        ..LOOK
+    },
+    Endpoint {
+        operation: "debugPart",
+        needs: Right::Admin,
+        path: "/v1/debug/{part}",
+        summary: "A part of the daemon, while `[http] debug` is on; otherwise there is no such route",
+        answers: &[(200, "Debugging")],
+        problems: &[ProblemKind::NoSuchRoute],
+        build: |part, _| {
+            let part = DebugPart::named(&part).ok_or(RouteError::NotFound)?;
+            Ok(Route::Debug { part })
+        },
+        ..LOOK
+    },
+    Endpoint {
         operation: "shutDown",
+        needs: Right::Admin,
         path: "/v1/shutdown",
         summary: "Stop all programs in order and exit",
         body: Some(("ShutdownBody", false)),
@@ -376,6 +390,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     },
     Endpoint {
         operation: "getHealth",
+        needs: Right::Health,
         path: "/healthz",
         summary: "200 while the daemon's event loop runs",
         answers: &[(200, "Alive")],
@@ -384,6 +399,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     },
     Endpoint {
         operation: "getLiveness",
+        needs: Right::Health,
         path: "/livez",
         summary: "200 while the daemon's event loop runs",
         answers: &[(200, "Alive")],
@@ -392,6 +408,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     },
     Endpoint {
         operation: "getReadiness",
+        needs: Right::Health,
         path: "/readyz",
         summary: "200 if every autostarted program is ready or has succeeded and none is unhealthy, otherwise 503",
         answers: &[(200, "Ready"), (503, "Ready")],
@@ -400,6 +417,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     },
     Endpoint {
         operation: "getMetrics",
+        needs: Right::Metrics,
         path: "/metrics",
         summary: "Metrics in the text format of Prometheus",
         answers: &[(200, "Metrics")],

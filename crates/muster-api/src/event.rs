@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::program::{ExitInfo, LeftBehind, Program};
+use crate::source::SourceState;
 use crate::state::State;
 use crate::timestamp::Timestamp;
 
@@ -114,6 +115,19 @@ pub enum Happening {
         /// The reason, in words.
         cause: String,
     },
+    /// A hook has ended.
+    Hook {
+        /// The instance.
+        name: String,
+        /// The run.
+        run: u64,
+        /// `pre_start`, `post_start`, `pre_stop` or `post_stop`.
+        hook: String,
+        /// How it ended. The reason of a failure has the last line of its output.
+        exit: ExitInfo,
+        /// How long it took, in seconds.
+        took: f64,
+    },
     /// An instance waits for a dependency that cannot be met without intervention.
     Waiting {
         /// The instance.
@@ -133,6 +147,22 @@ pub enum Happening {
         changed: Vec<String>,
         /// Number of instances that did not change.
         unchanged: u64,
+    },
+    /// A source of the configuration changed its state, or the reason for it, or its active version.
+    Source {
+        /// The source.
+        name: String,
+        /// Its state now.
+        state: SourceState,
+        /// The server's name for the active version.
+        revision: Option<String>,
+        /// Why a version was refused, or why the server cannot be read.
+        reason: Option<String>,
+    },
+    /// The files with secrets and certificates of listeners were read again.
+    Listener {
+        /// Why they cannot be used, so that those before stay in use; `null` if they are used from now on.
+        reason: Option<String>,
     },
     /// A run did not stop in time and got SIGKILL.
     Killed {
@@ -202,8 +232,11 @@ impl Happening {
             Happening::Ready { .. } => "ready",
             Happening::Health { .. } => "health",
             Happening::Failing { .. } => "failing",
+            Happening::Hook { .. } => "hook",
             Happening::Waiting { .. } => "waiting",
             Happening::Configured { .. } => "configured",
+            Happening::Source { .. } => "source",
+            Happening::Listener { .. } => "listener",
             Happening::Killed { .. } => "killed",
             Happening::LeftBehind { .. } => "left_behind",
             Happening::Stuck { .. } => "stuck",

@@ -5,14 +5,18 @@
 
 use serde_json::{Value, json};
 
-use crate::action::{ActionReport, ActionResult, Outcome, ShutdownBody, SignalBody, SignalScope};
+use crate::action::{
+    ActionReport, ActionResult, Outcome, ScaleBody, ScaleReport, ShutdownBody, SignalBody, SignalScope,
+};
 use crate::config::{Config, ConfigReport, Diagnostic, ReloadReport};
-use crate::daemon::{Alive, Goals, Info, Missing, Phase, Ready};
+use crate::daemon::{Alive, Goals, Info, Listener, Missing, Phase, Ready};
 use crate::event::{Event, Happening};
+use crate::exec::{ExecBody, TerminalSize};
 use crate::log::{EntryKind, LogEntry, StdinReport};
 use crate::problem::Problem;
-use crate::process::{InstanceProcesses, ProcessInfo, ProcessState, Processes};
-use crate::program::{ExitInfo, LeftBehind, LeftProcess, Program, ProgramDetail, Run};
+use crate::process::{ExecProcesses, InstanceProcesses, ProcessInfo, ProcessState, Processes};
+use crate::program::{ExitInfo, HookFailure, LeftBehind, LeftProcess, Program, ProgramDetail, Run};
+use crate::source::{Source, SourceState};
 use crate::state::{Goal, State};
 use crate::timestamp::Timestamp;
 use crate::why::{EndedBy, OutputLine, SpawnFailure, Why};
@@ -31,18 +35,42 @@ pub(crate) fn of(schema: &str) -> Option<Value> {
         "ExitInfo" => serde_json::to_value(exit()),
         "ActionReport" => serde_json::to_value(ActionReport { results: vec![result()] }),
         "ActionResult" => serde_json::to_value(result()),
+        "ScaleBody" => serde_json::to_value(ScaleBody { numprocs: 3 }),
+        "ScaleReport" => serde_json::to_value(ScaleReport {
+            name: "web".to_owned(),
+            numprocs: 3,
+            configured: 2,
+            added: vec!["web:2".to_owned()],
+            removed: Vec::new(),
+        }),
         "SignalBody" => serde_json::to_value(SignalBody { signal: "HUP".to_owned(), scope: SignalScope::Group }),
         "ShutdownBody" => serde_json::to_value(ShutdownBody { timeout: None, unlimited: true }),
+        "Source" => serde_json::to_value(source()),
+        "Sources" => serde_json::to_value([source()]),
         "Alive" => serde_json::to_value(Alive { alive: true }),
-        "Ready" => serde_json::to_value(Ready { ready: false, missing: vec![missing()] }),
+        "Ready" => serde_json::to_value(Ready {
+            ready: false,
+            missing: vec![missing()],
+            sources: vec!["fleet: refused: 1 error".to_owned()],
+        }),
+        "Listener" => serde_json::to_value(listener()),
         "Missing" => serde_json::to_value(missing()),
-        "Processes" => serde_json::to_value(Processes { programs: vec![tree()], strays: vec![process()], omitted: 0 }),
+        "ExecBody" => serde_json::to_value(exec_body()),
+        "TerminalSize" => serde_json::to_value(TerminalSize { rows: 24, columns: 80 }),
+        "Processes" => serde_json::to_value(Processes {
+            programs: vec![tree()],
+            execs: vec![exec()],
+            strays: vec![process()],
+            omitted: 0,
+        }),
+        "ExecProcesses" => serde_json::to_value(exec()),
         "InstanceProcesses" => serde_json::to_value(tree()),
         "ProcessInfo" => serde_json::to_value(process()),
         "Why" => serde_json::to_value(why()),
         "SpawnFailure" => serde_json::to_value(spawn_failure()),
         "LeftBehind" => serde_json::to_value(left_behind()),
         "LeftProcess" => serde_json::to_value(left_process()),
+        "HookFailure" => serde_json::to_value(hook_failure()),
         "OutputLine" => serde_json::to_value(output_line()),
         "LogEntry" => serde_json::to_value(entry()),
         "StdinReport" => serde_json::to_value(StdinReport { written: 6 }),
@@ -63,15 +91,21 @@ fn after(seconds: i64) -> Timestamp {
 
 fn info() -> Info {
     Info {
-        version: "0.1.0".to_owned(),
+        version: "0.2.0".to_owned(),
+        api: "1.2".to_owned(),
         pid: 1,
         is_pid1: true,
         state: Phase::Running,
         started_at: after(0),
         uptime: 3.5,
         config_files: vec!["/etc/muster.toml".to_owned()],
+        listeners: vec![listener()],
         goals: Goals { up: 4, down: 1 },
     }
+}
+
+fn listener() -> Listener {
+    Listener { address: "http://127.0.0.1:9001".to_owned(), is_listening: true, error: None, not_after: None }
 }
 
 fn exit() -> ExitInfo {
@@ -107,6 +141,7 @@ fn program() -> Program {
         autostart: true,
         priority: 999,
         description: "terminated by SIGKILL; next start in 2s, attempt 4 of 10".to_owned(),
+        phase: Some("post_stop".to_owned()),
     }
 }
 
@@ -126,7 +161,13 @@ fn run() -> Run {
         verdict: Some("attempt 3 of 10, next delay 500ms × 2^2 = 2s".to_owned()),
         left_behind: Some(left_behind()),
         last_lines: vec![output_line()],
+        hooks: vec![hook_failure()],
     }
+}
+
+fn hook_failure() -> HookFailure {
+    let reason = "exit status 3: no such table".to_owned();
+    HookFailure { hook: "pre_start".to_owned(), reason, last_lines: vec![output_line()] }
 }
 
 fn spawn_failure() -> SpawnFailure {
@@ -177,6 +218,23 @@ fn result() -> ActionResult {
     }
 }
 
+fn source() -> Source {
+    Source {
+        name: "fleet".to_owned(),
+        url: "etcds://etcd-0:2379,etcd-1:2379/muster/web/".to_owned(),
+        state: SourceState::Refused,
+        revision: Some("41".to_owned()),
+        texts: vec!["web.toml".to_owned()],
+        active_for: Some(3600.5),
+        refused_for: Some(180.0),
+        reason: Some("1 error".to_owned()),
+        is_pending: false,
+        is_held: false,
+        is_up: true,
+        last_contact: Some(1_795_393_445.0),
+    }
+}
+
 fn missing() -> Missing {
     Missing { name: "web:0".to_owned(), state: State::Backoff, reason: "exit status 1".to_owned() }
 }
@@ -192,6 +250,25 @@ fn process() -> ProcessInfo {
     }
 }
 
+fn exec_body() -> ExecBody {
+    ExecBody {
+        command: vec!["psql".to_owned(), "-l".to_owned()],
+        terminal: Some(TerminalSize { rows: 24, columns: 80 }),
+        stdin: true,
+        user: Some("postgres".to_owned()),
+        environment: [("PAGER".to_owned(), "less".to_owned())].into(),
+    }
+}
+
+fn exec() -> ExecProcesses {
+    ExecProcesses {
+        name: "web:0".to_owned(),
+        by: "deploy".to_owned(),
+        command: "psql".to_owned(),
+        processes: vec![process()],
+    }
+}
+
 fn tree() -> InstanceProcesses {
     InstanceProcesses { name: "web:0".to_owned(), state: State::Running, run: Some(7), processes: vec![process()] }
 }
@@ -201,6 +278,7 @@ fn entry() -> LogEntry {
         time: Some(after(2)),
         stream: Some("stderr".to_owned()),
         run: Some(7),
+        hook: Some("pre_start".to_owned()),
         missed: Some(1),
         ..LogEntry::of(EntryKind::Line, "web:0").with_text(b"caf\xe9 closed")
     }
@@ -226,6 +304,7 @@ pub(crate) fn events() -> Vec<Event> {
             detail: "connection refused".to_owned(),
         },
         Happening::Failing { name: name(), run: 7, cause: why() },
+        Happening::Hook { name: name(), run: 7, hook: "pre_stop".to_owned(), exit: exit(), took: 5.25 },
         Happening::Waiting { name: name(), waiting_for: vec!["db (healthy)".to_owned()] },
         Happening::Configured {
             added: vec![name()],
@@ -234,6 +313,13 @@ pub(crate) fn events() -> Vec<Event> {
             changed: vec![name()],
             unchanged: 4,
         },
+        Happening::Source {
+            name: "fleet".to_owned(),
+            state: SourceState::Refused,
+            revision: Some("1234".to_owned()),
+            reason: Some("1 error".to_owned()),
+        },
+        Happening::Listener { reason: Some("/run/secrets/token: no such file".to_owned()) },
         Happening::Killed { name: name(), run: 7, waited: 10.5, cut_short: false },
         Happening::LeftBehind { name: name(), run: 7, left: left_behind() },
         Happening::Stuck { name: name(), run: 7, stopping: 11.5 },
@@ -287,9 +373,10 @@ fn reload() -> ReloadReport {
 }
 
 fn problem() -> Problem {
-    Problem::no_such_program(vec!["wbe".to_owned()])
+    let problem = Problem::no_such_program(vec!["wbe".to_owned()])
         .with_hint("is \"web\" meant? GET /v1/programs lists them")
         .with_results(vec![result()])
         .with_diagnostics(vec![diagnostic()])
-        .with_written(6)
+        .with_written(6);
+    Problem { supported: vec!["v1".to_owned()], api: Some("1.2".to_owned()), ..problem }
 }

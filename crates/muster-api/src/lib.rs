@@ -9,13 +9,18 @@
 #![forbid(unsafe_code)]
 
 mod action;
+pub mod calendar;
+mod compatible;
 mod config;
 mod daemon;
+mod debug;
 mod endpoint;
 mod event;
 mod example;
+mod exec;
 mod log;
 mod openapi;
+mod parameter;
 mod percent;
 mod problem;
 mod process;
@@ -24,27 +29,35 @@ mod query;
 mod right;
 mod route;
 mod schema;
+mod source;
 mod state;
 mod timestamp;
+mod version;
 pub mod visible;
 mod why;
 
-pub use action::{ActionReport, ActionResult, Outcome, ShutdownBody, SignalBody, SignalScope};
+pub use action::{ActionReport, ActionResult, Outcome, ScaleBody, ScaleReport, ShutdownBody, SignalBody, SignalScope};
+pub use compatible::{COMPATIBLE, Compatible, compatible};
 pub use config::{Config, ConfigReport, Diagnostic, ReloadReport};
-pub use daemon::{Alive, Goals, Info, Missing, Phase, Ready};
-pub use endpoint::{COMMON_PROBLEMS, ENDPOINTS, Endpoint, Method, Parameter};
+pub use daemon::{Alive, Goals, Info, Listener, Missing, Phase, Ready};
+pub use debug::DebugPart;
+pub use endpoint::{ENDPOINTS, Endpoint, Method, Parameter};
 pub use event::{EVENT_STREAM, Event, Happening};
+pub use exec::{ExecBody, TerminalSize};
 pub use log::{
     BYTES, DEFAULT_LINES, EntryKind, JSON_LINES, LogEntry, LogFormat, LogQuery, LogStream, Since, StdinReport,
+    encode_base64,
 };
 pub use openapi::openapi;
-pub use problem::{Problem, ProblemKind};
-pub use process::{InstanceProcesses, ProcessInfo, ProcessState, Processes};
-pub use program::{ExitInfo, LeftBehind, LeftProcess, Program, ProgramDetail, Run};
+pub use problem::{COMMON_PROBLEMS, Problem, ProblemKind};
+pub use process::{ExecProcesses, InstanceProcesses, ProcessInfo, ProcessState, Processes};
+pub use program::{ExitInfo, HookFailure, LeftBehind, LeftProcess, Program, ProgramDetail, Run};
 pub use right::Right;
 pub use route::{MAX_WAIT, Route, RouteError, Verb, WaitFor};
+pub use source::{Source, SourceState, SourceVerb};
 pub use state::{Goal, State};
 pub use timestamp::Timestamp;
+pub use version::{API_HEADER, API_VERSION, SUPPORTED, compare_api};
 pub use why::{EndedBy, OutputLine, SpawnFailure, Why};
 
 /// The media type of JSON answers, except errors.

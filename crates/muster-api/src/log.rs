@@ -235,6 +235,9 @@ pub struct LogEntry {
     pub stream: Option<String>,
     /// The run that wrote it, if known.
     pub run: Option<u64>,
+    /// The hook of that run that wrote it, if one did.
+    #[serde(default)]
+    pub hook: Option<String>,
     /// The line without its newline, with U+FFFD in place of invalid UTF-8.
     pub line: Option<String>,
     /// The exact bytes of the line in base64, if it is not valid UTF-8.
@@ -255,6 +258,7 @@ impl LogEntry {
             program: program.to_owned(),
             stream: None,
             run: None,
+            hook: None,
             line: None,
             bytes: None,
             ended: true,
@@ -284,7 +288,7 @@ impl LogEntry {
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// RFC 4648, section 4. A crate for these two functions would be larger than they are.
-fn encode_base64(bytes: &[u8]) -> String {
+pub fn encode_base64(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {
         let mut bits = 0_u32;

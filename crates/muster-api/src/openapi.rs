@@ -4,15 +4,22 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::endpoint::{COMMON_PROBLEMS, ENDPOINTS, Endpoint};
+use crate::compatible::COMPATIBLE;
+use crate::endpoint::{ENDPOINTS, Endpoint, Method};
 use crate::log::{BYTES, JSON_LINES};
+use crate::problem::COMMON_PROBLEMS;
 use crate::problem::ProblemKind;
+use crate::right::Right;
 use crate::schema::reference;
+use crate::version::API_VERSION;
 use crate::{JSON, PROBLEM_JSON, example, schema};
 
 /// The pseudo-schema of an answer without a body. Like `Bytes`, it has no entry among the schemas.
 const NOTHING: &str = "Nothing";
 const RAW: &str = "Bytes";
+
+const BEARER: &str = "bearer";
+const BASIC: &str = "basic";
 
 /// The description of the whole API, served as `GET /openapi.json`.
 pub fn openapi() -> Value {
@@ -21,19 +28,28 @@ pub fn openapi() -> Value {
         let path = paths.entry(endpoint.path).or_insert_with(|| json!({}));
         path[endpoint.method.name().to_ascii_lowercase()] = operation(endpoint);
     }
-    let schemas: Map<String, Value> =
-        schema::all().into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect();
+    for (_, endpoint) in COMPATIBLE {
+        paths.insert(endpoint.path.to_owned(), json!({"get": compatible(endpoint)}));
+        if endpoint.method == Method::Post {
+            paths.insert(endpoint.path.to_owned(), json!({"post": compatible(endpoint)}));
+        }
+    }
+    let mut schemas = Map::new();
+    schemas.extend(schema::all().into_iter().map(|(name, schema)| (name.to_owned(), schema)));
     json!({
         "openapi": "3.1.0",
         "info": {
             "title": "musterd",
-            "version": "1",
-            "description": "Look at and control a musterd over HTTP/1.1 on its Unix socket. \
+            "version": API_VERSION,
+            "description": "Look at and control a musterd over HTTP/1.1, on its Unix socket and its other listeners. \
                             Every GET is also a HEAD. Errors are problem details (RFC 9457).",
             "license": {"name": "MIT OR Apache-2.0"},
         },
         "paths": paths,
-        "components": {"schemas": schemas},
+        "components": {"schemas": schemas, "securitySchemes": {
+            BEARER: {"type": "http", "scheme": "bearer", "description": "a token of [http.user.NAME]"},
+            BASIC: {"type": "http", "scheme": "basic", "description": "a user of [http.user.NAME] and its password"},
+        }},
     })
 }
 
@@ -42,6 +58,7 @@ fn operation(endpoint: &Endpoint) -> Value {
         "operationId": endpoint.operation,
         "summary": endpoint.summary,
         "parameters": parameters(endpoint),
+        "security": security(endpoint.needs),
         "responses": responses(endpoint),
     });
     if let Some((schema, required)) = endpoint.body {
@@ -51,9 +68,38 @@ fn operation(endpoint: &Endpoint) -> Value {
     operation
 }
 
+/// A login with the least role. On a Unix socket the kernel says whose process a client is, which is no login; and a
+/// listener may give a role to anyone.
+fn security(needs: Right) -> Value {
+    let role = [needs.role()];
+    json!([{}, {BEARER: role}, {BASIC: role}])
+}
+
+/// An operation of an interface of supervisord, which has its own pages of errors.
+fn compatible(endpoint: &Endpoint) -> Value {
+    let mut operation = json!({
+        "operationId": endpoint.operation,
+        "summary": endpoint.summary,
+        "parameters": parameters(endpoint),
+        "security": security(endpoint.needs),
+        "responses": {
+            "200": {"description": "done", "content": {endpoint.media_type: content("Text")}},
+            "default": {"description": "an error as supervisord words it", "content": {"text/html": content("Text")}},
+        },
+    });
+    if let Some((schema, required)) = endpoint.body {
+        operation["requestBody"] = json!({"required": required, "content": {endpoint.media_type: content(schema)}});
+    }
+    operation
+}
+
 fn parameters(endpoint: &Endpoint) -> Vec<Value> {
     let of_path = endpoint.path_parameter().map(|name| {
-        let schema = if name == "name" { "Name" } else { "Selector" };
+        let schema = match name {
+            "name" => "Name",
+            "part" => "DebugPart",
+            _ => "Selector",
+        };
         json!({"name": name, "in": "path", "required": true, "schema": reference(schema)})
     });
     let of_query = endpoint.query.iter().map(|parameter| {
@@ -85,11 +131,14 @@ fn responses(endpoint: &Endpoint) -> Value {
         titles.push(kind.title());
         contents.insert(PROBLEM_JSON.to_owned(), json!({"schema": reference("Problem")}));
     }
-    by_status.into_iter().map(|(status, (titles, contents))| response(status, &titles, contents)).collect()
+    let mut responses = Map::new();
+    responses.extend(by_status.into_iter().map(|(status, (titles, contents))| response(status, &titles, contents)));
+    Value::Object(responses)
 }
 
 fn answer_title(status: u16) -> &'static str {
     match status {
+        101 => "switched to `muster-exec/1`",
         202 => "accepted",
         204 => "done, without a body",
         503 => "not ready",
@@ -139,13 +188,26 @@ mod tests {
         let mut described = 0;
         for (path, operations) in document["paths"].as_object().unwrap() {
             for (method, operation) in operations.as_object().unwrap() {
-                let endpoint = ENDPOINTS.iter().find(|endpoint| endpoint.operation == operation["operationId"]);
+                let all = ENDPOINTS.iter().chain(COMPATIBLE.iter().map(|(_, endpoint)| endpoint));
+                let endpoint = { all }.find(|endpoint| endpoint.operation == operation["operationId"]);
                 let endpoint = endpoint.unwrap_or_else(|| panic!("{method} {path} is no route"));
                 assert_eq!((endpoint.path, endpoint.method.name()), (path.as_str(), method.to_uppercase().as_str()));
                 described += 1;
             }
         }
-        assert_eq!(described, ENDPOINTS.len());
+        assert_eq!(described, ENDPOINTS.len() + COMPATIBLE.len());
+    }
+
+    #[test]
+    fn every_operation_says_which_role_it_needs_and_how_it_is_refused() {
+        let document = openapi();
+        for endpoint in ENDPOINTS {
+            let operation = &document["paths"][endpoint.path][endpoint.method.name().to_lowercase()];
+            assert_eq!(operation["security"][1]["bearer"][0], endpoint.needs.role(), "{}", endpoint.operation);
+            for status in ["401", "403", "421", "429"] {
+                assert!(operation["responses"][status].is_object(), "{} lacks {status}", endpoint.operation);
+            }
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::action::ActionResult;
 use crate::config::Diagnostic;
 use crate::route::RouteError;
+use crate::version::{API_VERSION, SUPPORTED};
 
 macro_rules! problems {
     ($($(#[$doc:meta])* $variant:ident $uri:literal $status:literal $title:literal,)*) => {
@@ -49,16 +50,36 @@ problems! {
     BadParameter "urn:muster:bad-parameter" 400 "bad parameter",
     /// The body is missing, not JSON, or not the expected JSON.
     BadBody "urn:muster:bad-body" 400 "bad request body",
+    /// The request needs a login, and has none or a wrong one.
+    LoginRequired "urn:muster:login-required" 401 "login required",
     /// The caller lacks the permission.
     NotAllowed "urn:muster:not-allowed" 403 "not allowed",
+    /// Too many failed logins from this address; `Retry-After` says when to try again.
+    TooManyLogins "urn:muster:too-many-logins" 429 "too many failed logins",
+    /// The `Host` header does not name this host.
+    WrongHost "urn:muster:wrong-host" 421 "wrong host",
+    /// A browser sent a body of a type that a form can send.
+    WrongType "urn:muster:wrong-type" 415 "wrong content type",
     /// There is no such path.
     NoSuchRoute "urn:muster:no-such-route" 404 "no such route",
+    /// The path is of a version of the API that does not exist; `supported` lists those that do.
+    NoSuchVersion "urn:muster:no-such-version" 404 "no such version",
     /// A name or pattern selects no program; `names` lists them.
     NoSuchProgram "urn:muster:no-such-program" 404 "no such program",
+    /// There is no source of this name.
+    NoSuchSource "urn:muster:no-such-source" 404 "no such source",
     /// The path exists, but not with this method; `Allow` lists its methods.
     MethodNotAllowed "urn:muster:method-not-allowed" 405 "method not allowed",
+    /// The program differs in its files from the active configuration.
+    ConfigurationChanged "urn:muster:configuration-changed" 409 "configuration changed",
+    /// A number is not between its bounds.
+    OutOfBounds "urn:muster:out-of-bounds" 422 "out of bounds",
     /// The instance has no standard input that can be written to.
     NoStdin "urn:muster:no-stdin" 409 "no standard input to write to",
+    /// The request needs `Connection: Upgrade` and `Upgrade: muster-exec/1`.
+    UpgradeRequired "urn:muster:upgrade-required" 426 "upgrade required",
+    /// No process for the command could be created.
+    CannotExecute "urn:muster:cannot-execute" 409 "cannot execute the command",
     /// The client did not send its request in time.
     RequestTimeout "urn:muster:request-timeout" 408 "the request took too long to arrive",
     /// The body is larger than a mebibyte.
@@ -69,6 +90,8 @@ problems! {
     Internal "urn:muster:internal" 500 "internal error",
     /// Specified, but not implemented yet.
     NotSupported "urn:muster:not-supported-yet" 501 "not supported yet",
+    /// The daemon is starting, and waits for its configuration.
+    Starting "urn:muster:starting" 503 "starting",
     /// The daemon is shutting down and starts nothing.
     ShuttingDown "urn:muster:shutting-down" 503 "shutting down",
     /// The program does not read its standard input; `written` is the number of bytes of the body written to the pipe.
@@ -77,6 +100,18 @@ problems! {
     Busy "urn:muster:busy" 503 "busy",
     /// Not done when the wait ended; `results` has the progress so far.
     TimedOut "urn:muster:timed-out" 504 "timed out",
+}
+
+impl ProblemKind {
+    /// The errors of executing a command.
+    pub(crate) const OF_EXEC: &[ProblemKind] = &[
+        ProblemKind::BadBody,
+        ProblemKind::NoSuchProgram,
+        ProblemKind::BodyTooLarge,
+        ProblemKind::UpgradeRequired,
+        ProblemKind::CannotExecute,
+        ProblemKind::ShuttingDown,
+    ];
 }
 
 /// An error, sent with the media type [`PROBLEM_JSON`](crate::PROBLEM_JSON).
@@ -106,6 +141,12 @@ pub struct Problem {
     /// Number of bytes of the body written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written: Option<u64>,
+    /// The versions of the API that exist.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub supported: Vec<String>,
+    /// The daemon's version of the API, where the request may be of another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api: Option<String>,
 }
 
 impl Problem {
@@ -121,6 +162,8 @@ impl Problem {
             results: Vec::new(),
             diagnostics: Vec::new(),
             written: None,
+            supported: Vec::new(),
+            api: None,
         }
     }
 
@@ -154,6 +197,12 @@ impl Problem {
         self
     }
 
+    /// Adds the daemon's version of the API.
+    fn with_version(mut self) -> Problem {
+        self.api = Some(API_VERSION.to_owned());
+        self
+    }
+
     /// The error for patterns of a selector that select nothing.
     pub fn no_such_program(names: Vec<String>) -> Problem {
         let quoted: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
@@ -175,13 +224,35 @@ impl From<RouteError> for Problem {
         let detail = error.to_string();
         match error {
             RouteError::NotFound => {
-                Problem::new(ProblemKind::NoSuchRoute, detail).with_hint("GET /openapi.json lists every route")
+                let problem = Problem::new(ProblemKind::NoSuchRoute, detail);
+                problem.with_hint("GET /openapi.json lists every route").with_version()
+            }
+            RouteError::Unversioned { path } => {
+                Problem::new(ProblemKind::NoSuchRoute, detail).with_hint(path).with_version()
+            }
+            RouteError::NoSuchVersion => {
+                let supported = SUPPORTED.iter().map(|&version| version.to_owned()).collect();
+                Problem { supported, ..Problem::new(ProblemKind::NoSuchVersion, detail).with_version() }
             }
             RouteError::MethodNotAllowed { .. } => Problem::new(ProblemKind::MethodNotAllowed, detail),
             RouteError::BadParameter { .. } => Problem::new(ProblemKind::BadParameter, detail),
         }
     }
 }
+
+/// Errors that any route may answer with.
+pub const COMMON_PROBLEMS: &[ProblemKind] = &[
+    ProblemKind::BadParameter,
+    ProblemKind::LoginRequired,
+    ProblemKind::TooManyLogins,
+    ProblemKind::WrongHost,
+    ProblemKind::WrongType,
+    ProblemKind::NotAllowed,
+    ProblemKind::MethodNotAllowed,
+    ProblemKind::RequestTimeout,
+    ProblemKind::Internal,
+    ProblemKind::Busy,
+];
 
 #[cfg(test)]
 mod tests {

@@ -12,6 +12,9 @@ use crate::state::State;
 pub struct Processes {
     /// One entry per instance.
     pub programs: Vec<InstanceProcesses>,
+    /// One entry per command that a client executes in the context of one of the instances.
+    #[serde(default)]
+    pub execs: Vec<ExecProcesses>,
     /// Processes under the daemon that belong to no program; empty if instances were selected.
     pub strays: Vec<ProcessInfo>,
     /// Number of processes left out: an answer has at most 20 000.
@@ -29,6 +32,19 @@ pub struct InstanceProcesses {
     /// Its current run, otherwise its last one.
     pub run: Option<u64>,
     /// Its processes, parents before their children; the main process comes first.
+    pub processes: Vec<ProcessInfo>,
+}
+
+/// The tree of a command that a client executes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExecProcesses {
+    /// The instance in whose context it runs.
+    pub name: String,
+    /// The client that asked for it.
+    pub by: String,
+    /// The command, without its arguments.
+    pub command: String,
+    /// Its processes, parents before their children.
     pub processes: Vec<ProcessInfo>,
 }
 

@@ -56,6 +56,9 @@ pub struct Program {
     pub priority: i64,
     /// A line for people: `pid 12, uptime 0:00:05`, or why it is not running.
     pub description: String,
+    /// The hook that is running: `pre_start`, `post_start`, `pre_stop` or `post_stop`.
+    #[serde(default)]
+    pub phase: Option<String>,
 }
 
 /// How a run ended.
@@ -113,6 +116,20 @@ pub struct Run {
     /// The processes it left behind; `null` if there were none to report.
     pub left_behind: Option<LeftBehind>,
     /// The last lines it wrote, at most 20; empty until it has ended.
+    pub last_lines: Vec<OutputLine>,
+    /// Its hooks that failed.
+    #[serde(default)]
+    pub hooks: Vec<HookFailure>,
+}
+
+/// A hook of a run that failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HookFailure {
+    /// `pre_start`, `post_start`, `pre_stop` or `post_stop`.
+    pub hook: String,
+    /// How it failed, in words, with the last line it wrote.
+    pub reason: String,
+    /// The last lines it wrote, at most 20.
     pub last_lines: Vec<OutputLine>,
 }
 

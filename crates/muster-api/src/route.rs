@@ -6,10 +6,13 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::debug::DebugPart;
 use crate::endpoint::{ENDPOINTS, Endpoint, Method};
 use crate::log::LogQuery;
 use crate::percent;
 use crate::query::{Query, bad};
+use crate::source::SourceVerb;
+use crate::version;
 
 /// The longest time a request may wait for something: eleven and a half days.
 pub const MAX_WAIT: Duration = Duration::from_secs(1_000_000);
@@ -69,6 +72,16 @@ pub enum Route {
         /// The instance.
         name: String,
     },
+    /// Run a command in an instance's context.
+    Exec {
+        /// The instance.
+        name: String,
+    },
+    /// Change the number of instances of a program.
+    Scale {
+        /// The program.
+        name: String,
+    },
     /// The daemon's own log.
     DaemonLog {
         /// The wanted part of it.
@@ -91,6 +104,29 @@ pub enum Route {
     Reload {
         /// Only report what would change.
         dry_run: bool,
+        /// Give scaled programs the number of instances that the configuration says.
+        reset_scale: bool,
+    },
+    /// The servers that parts of the configuration are read from.
+    Sources,
+    /// Act on one of them.
+    Source {
+        /// The action.
+        verb: SourceVerb,
+        /// The source.
+        name: String,
+        /// How long to hold it; `None` is until it is released.
+        span: Option<Duration>,
+    },
+    /// A part of the daemon.
+    Debug {
+        /// The part.
+        part: DebugPart,
+    },
+    /// Every input and effect of the rules.
+    Trace {
+        /// How long.
+        span: Duration,
     },
     /// Stop all programs and exit.
     Shutdown,
@@ -190,6 +226,13 @@ impl WaitFor {
 pub enum RouteError {
     /// There is no such path.
     NotFound,
+    /// The path is of a version that does not exist.
+    NoSuchVersion,
+    /// The path lacks the version.
+    Unversioned {
+        /// The path with it.
+        path: &'static str,
+    },
     /// The path exists, but not with this method.
     MethodNotAllowed {
         /// The value of the `Allow` header.
@@ -209,7 +252,8 @@ pub enum RouteError {
 impl fmt::Display for RouteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RouteError::NotFound => f.write_str("nothing is at this path"),
+            RouteError::NotFound | RouteError::Unversioned { .. } => f.write_str("nothing is at this path"),
+            RouteError::NoSuchVersion => f.write_str("the API has no such version"),
             RouteError::MethodNotAllowed { allow } => write!(f, "this path takes only {allow}"),
             RouteError::BadParameter { name, reason, value } if value.is_empty() => write!(f, "{name:?} {reason}"),
             RouteError::BadParameter { name, reason, value } => write!(f, "{name:?} {reason}: {value:?}"),
@@ -231,12 +275,10 @@ impl Route {
             }
             others.push(endpoint.method);
         }
-        let is_there = !others.is_empty();
-        Err(if is_there {
-            RouteError::MethodNotAllowed { allow: Method::allow(&others) }
-        } else {
-            RouteError::NotFound
-        })
+        if !others.is_empty() {
+            return Err(RouteError::MethodNotAllowed { allow: Method::allow(&others) });
+        }
+        Err(missing(path))
     }
 
     /// Its entry in the registry.
@@ -251,6 +293,8 @@ impl Route {
             Route::Logs { .. } => "readLogs",
             Route::ClearLogs { .. } => "clearLogs",
             Route::Stdin { .. } => "writeStdin",
+            Route::Exec { .. } => "execInProgram",
+            Route::Scale { .. } => "scaleProgram",
             Route::DaemonLog { .. } => "readDaemonLog",
             Route::Processes => "listProcesses",
             Route::Why { .. } => "explainProgram",
@@ -258,6 +302,10 @@ impl Route {
             Route::Config => "getConfig",
             Route::CheckConfig => "checkConfig",
             Route::Reload { .. } => "reloadConfig",
+            Route::Sources => "listSources",
+            Route::Source { verb, .. } => verb.operation(),
+            Route::Debug { .. } => "debugPart",
+            Route::Trace { .. } => "traceDaemon",
             Route::Shutdown => "shutDown",
             Route::Healthz => "getHealth",
             Route::Livez => "getLiveness",
@@ -279,7 +327,9 @@ impl Route {
             None => path.push_str(self.endpoint().path),
             Some((before, rest)) => {
                 path.push_str(before);
-                percent::encode(&mut path, self.captured());
+                // The instance without a name; a path has no empty part.
+                let captured = Some(self.captured()).filter(|name| !name.is_empty()).unwrap_or("=");
+                percent::encode(&mut path, captured);
                 path.push_str(rest.split_once('}').map_or("", |(_, after)| after));
             }
         }
@@ -293,7 +343,11 @@ impl Route {
             | Route::Why { name }
             | Route::Logs { name, .. }
             | Route::ClearLogs { name }
-            | Route::Stdin { name } => name,
+            | Route::Stdin { name }
+            | Route::Exec { name }
+            | Route::Scale { name }
+            | Route::Source { name, .. } => name,
+            Route::Debug { part } => part.name(),
             Route::Action { select, .. } | Route::Wait { select, .. } | Route::ProgramProcesses { select } => select,
             _ => "",
         }
@@ -305,7 +359,16 @@ impl Route {
                 path.push_str("?select=");
                 percent::encode(path, select);
             }
-            Route::Reload { dry_run: true } => path.push_str("?dry_run=true"),
+            Route::Source { span: Some(span), .. } => path.push_str(&format!("?for={}", span.as_secs_f64())),
+            Route::Reload { dry_run, reset_scale } => {
+                let given = [("dry_run", *dry_run), ("reset_scale", *reset_scale)]
+                    .into_iter()
+                    .filter(|(_, is_given)| *is_given);
+                for (place, (name, _)) in given.enumerate() {
+                    path.push_str(&format!("{}{name}=true", if place == 0 { '?' } else { '&' }));
+                }
+            }
+            Route::Trace { span } => path.push_str(&format!("?seconds={}", span.as_secs_f64())),
             Route::Action { wait, .. } if !wait.is_zero() => {
                 path.push_str(&format!("?wait={}", wait.as_secs_f64()));
             }
@@ -318,6 +381,16 @@ impl Route {
     }
 }
 
+/// Why there is nothing at this path.
+fn missing(path: &str) -> RouteError {
+    if version::is_of_another(path) {
+        return RouteError::NoSuchVersion;
+    }
+    let versioned = format!("/v1{path}");
+    let twin = ENDPOINTS.iter().find(|endpoint| endpoint.captures(&versioned).is_some());
+    twin.map_or(RouteError::NotFound, |endpoint| RouteError::Unversioned { path: endpoint.path })
+}
+
 fn build(endpoint: &Endpoint, captured: &str, query: &str) -> Result<Route, RouteError> {
     let name = endpoint.path_parameter().unwrap_or("path");
     let captured = percent::decode(captured).ok_or_else(|| bad(name, "has a broken escape", captured))?;
@@ -328,144 +401,4 @@ fn build(endpoint: &Endpoint, captured: &str, query: &str) -> Result<Route, Rout
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::log::{LogFormat, LogStream, Since};
-
-    /// One route for every entry of the registry, with all fields set.
-    fn examples() -> Vec<Route> {
-        let select = "web,db:*".to_owned();
-        let second = Duration::from_secs(1);
-        let action = |verb| Route::Action { verb, select: select.clone(), wait: second };
-        let mut routes = vec![
-            Route::Info,
-            Route::Programs { select: Some(select.clone()) },
-            Route::Program { name: "web:0".to_owned() },
-            Route::Wait { select: select.clone(), until: WaitFor::Exited, timeout: second },
-            Route::ProgramProcesses { select: select.clone() },
-            Route::Logs { name: "web:0".to_owned(), query: log_query(LogStream::Stderr) },
-            Route::ClearLogs { name: "web:0".to_owned() },
-            Route::Stdin { name: "web:0".to_owned() },
-            Route::DaemonLog { query: log_query(LogStream::Both) },
-            Route::Processes,
-            Route::Why { name: "web:0".to_owned() },
-            Route::Events,
-            Route::Config,
-            Route::CheckConfig,
-            Route::Reload { dry_run: true },
-            Route::Shutdown,
-            Route::Healthz,
-            Route::Livez,
-            Route::Readyz,
-            Route::Metrics,
-            Route::OpenApi,
-        ];
-        routes.extend(Verb::ALL.map(action));
-        routes
-    }
-
-    fn log_query(stream: LogStream) -> LogQuery {
-        let since = Some(Since::Ago(Duration::from_secs(300)));
-        LogQuery { stream, lines: Some(7), since, follow: true, format: LogFormat::Json }
-    }
-
-    fn parse_back(route: &Route) -> Result<Route, RouteError> {
-        Route::parse(route.method().name(), &route.path())
-    }
-
-    #[test]
-    fn every_entry_of_the_registry_is_a_route_and_every_route_an_entry() {
-        let mut of_routes: Vec<&str> = examples().iter().map(|route| route.endpoint().operation).collect();
-        let mut of_registry: Vec<&str> = ENDPOINTS.iter().map(|endpoint| endpoint.operation).collect();
-        of_routes.sort_unstable();
-        of_registry.sort_unstable();
-        assert_eq!(of_routes, of_registry);
-    }
-
-    #[test]
-    fn every_route_is_read_back_from_its_path() {
-        for route in examples() {
-            assert_eq!(parse_back(&route), Ok(route));
-        }
-    }
-
-    #[test]
-    fn paths_are_what_the_reference_says() {
-        let web = || "web".to_owned();
-        for (route, path) in [
-            (Route::Programs { select: None }, "/v1/programs"),
-            (Route::Programs { select: Some("w?b".to_owned()) }, "/v1/programs?select=w%3Fb"),
-            (Route::Program { name: "web:0".to_owned() }, "/v1/programs/web:0"),
-            (Route::Action { verb: Verb::Start, select: web(), wait: Duration::ZERO }, "/v1/programs/web/start"),
-            (
-                Route::Action { verb: Verb::Stop, select: web(), wait: Duration::from_millis(1500) },
-                "/v1/programs/web/stop?wait=1.5",
-            ),
-            (
-                Route::Wait { select: web(), until: WaitFor::Running, timeout: Duration::from_secs(30) },
-                "/v1/programs/web/wait?for=running&timeout=30",
-            ),
-            (Route::Logs { name: web(), query: LogQuery::default() }, "/v1/programs/web/logs"),
-            (
-                Route::DaemonLog { query: log_query(LogStream::Both) },
-                "/v1/logs?lines=7&since=300000ms&follow=true&format=json",
-            ),
-        ] {
-            assert_eq!(route.path(), path);
-            assert_eq!(parse_back(&route), Ok(route));
-        }
-    }
-
-    #[test]
-    fn the_wrong_method_is_told_the_right_ones() {
-        for (method, target, allow) in [
-            ("POST", "/v1/info", "GET, HEAD"),
-            ("TRACE", "/healthz", "GET, HEAD"),
-            ("GET", "/v1/programs/web/start", "POST"),
-            ("DELETE", "/v1/shutdown?x=%zz", "POST"),
-            ("POST", "/v1/programs/web/logs", "GET, HEAD, DELETE"),
-            ("get", "/v1/info", "GET, HEAD"),
-        ] {
-            assert_eq!(Route::parse(method, target), Err(RouteError::MethodNotAllowed { allow }), "{method} {target}");
-        }
-        assert_eq!(Route::parse("HEAD", "/readyz"), Ok(Route::Readyz));
-    }
-
-    #[test]
-    fn unknown_paths_are_not_found_whatever_the_method() {
-        for target in
-            ["", "/", "*", "/v1", "/v1/", "/v1/infos", "/v1/info/", "//v1/info", "/v1/programs/", "/v1/programs/a/b/c"]
-        {
-            assert_eq!(Route::parse("GET", target), Err(RouteError::NotFound), "{target}");
-            assert_eq!(Route::parse("BREW", target), Err(RouteError::NotFound), "{target}");
-        }
-    }
-
-    #[test]
-    fn a_wrong_parameter_is_named() {
-        for (method, target, text) in [
-            ("POST", "/v1/programs/web/start?wait=soon", r#""wait" must be a number of seconds: "soon""#),
-            ("POST", "/v1/programs/web/start?wiat=5", r#""wiat" is not a parameter of this route: "5""#),
-            ("GET", "/v1/programs/w%zz", r#""name" has a broken escape: "w%zz""#),
-            ("GET", "/v1/info?verbose", r#""verbose" is not a parameter of this route"#),
-            ("POST", "/v1/config/reload?dry_run=yes", r#""dry_run" must be true or false: "yes""#),
-            ("GET", "/v1/programs/web/wait", r#""for" is missing"#),
-            (
-                "GET",
-                "/v1/programs/web/wait?for=gone",
-                r#""for" must be running, ready, healthy, stopped or exited: "gone""#,
-            ),
-            ("GET", "/v1/programs/web/logs?lines=all", r#""lines" must be a whole number: "all""#),
-            ("GET", "/v1/programs/web/logs?stream=stdin", r#""stream" must be stdout, stderr or both: "stdin""#),
-            ("GET", "/v1/logs?stream=stdout", r#""stream" is not a parameter of this route: "stdout""#),
-            ("GET", "/v1/logs?follow=1", r#""follow" must be true or false: "1""#),
-            (
-                "GET",
-                "/v1/logs?since=noon",
-                r#""since" must be a time such as 2026-11-23T00:34:05Z or a span such as 5m: "noon""#,
-            ),
-        ] {
-            assert_eq!(Route::parse(method, target).unwrap_err().to_string(), text);
-        }
-    }
-}
+mod tests;

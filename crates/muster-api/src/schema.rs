@@ -12,10 +12,12 @@ use serde_json::{Map, Value, json};
 
 use crate::action::{Outcome, SignalScope};
 use crate::daemon::Phase;
+use crate::debug::DebugPart;
 use crate::log::{EntryKind, LogFormat, LogStream};
 use crate::problem::ProblemKind;
 use crate::process::ProcessState;
 use crate::route::{MAX_WAIT, WaitFor};
+use crate::source::SourceState;
 use crate::state::{Goal, State};
 use crate::why::EndedBy;
 
@@ -38,6 +40,7 @@ fn values() -> Vec<(&'static str, Value)> {
     vec![
         ("Goal", words([Goal::Up, Goal::Down].map(Goal::name))),
         ("State", words(State::ALL.map(State::name))),
+        ("SourceState", words(SourceState::ALL.map(SourceState::name))),
         ("Phase", words(Phase::ALL.map(Phase::name))),
         ("Outcome", words(Outcome::ALL.map(Outcome::name))),
         ("SignalScope", words(SignalScope::ALL.map(SignalScope::name))),
@@ -76,6 +79,9 @@ fn values() -> Vec<(&'static str, Value)> {
             }),
         ),
         ("OpenApi", json!({"type": "object"})),
+        ("Debugging", json!({"type": "object", "description": "for people; its fields may change"})),
+        ("DebugPart", words(DebugPart::ALL.map(DebugPart::name))),
+        ("Text", string()),
         ("Metrics", json!({"type": "string", "description": "the text format of Prometheus, version 0.0.4"})),
     ]
 }
@@ -86,17 +92,31 @@ fn daemon() -> Vec<(&'static str, Value)> {
             "Info",
             object(&[
                 ("version", string()),
+                ("api", string()),
                 ("pid", count()),
                 ("is_pid1", boolean()),
                 ("state", reference("Phase")),
                 ("started_at", reference("Time")),
                 ("uptime", number()),
                 ("config_files", list(string())),
+                ("listeners", list(reference("Listener"))),
                 ("goals", object(&[("up", count()), ("down", count())])),
             ]),
         ),
+        (
+            "Listener",
+            object(&[
+                ("address", string()),
+                ("is_listening", boolean()),
+                ("error", or_null(string())),
+                ("not_after", or_null(reference("Time"))),
+            ]),
+        ),
         ("Alive", object(&[("alive", boolean())])),
-        ("Ready", object(&[("ready", boolean()), ("missing", list(reference("Missing")))])),
+        (
+            "Ready",
+            object(&[("ready", boolean()), ("missing", list(reference("Missing"))), ("sources", list(string()))]),
+        ),
         ("Missing", object(&[("name", string()), ("state", reference("State")), ("reason", string())])),
     ]
 }
@@ -125,6 +145,7 @@ fn programs() -> Vec<(&'static str, Value)> {
         ("autostart", boolean()),
         ("priority", json!({"type": "integer"})),
         ("description", string()),
+        ("phase", or_null(words(events::HOOKS))),
     ]);
     let exit = object(&[
         ("code", or_null(count())),
@@ -147,7 +168,10 @@ fn programs() -> Vec<(&'static str, Value)> {
         ("verdict", or_null(string())),
         ("left_behind", or_null(reference("LeftBehind"))),
         ("last_lines", list(reference("OutputLine"))),
+        ("hooks", list(reference("HookFailure"))),
     ]);
+    let hook =
+        object(&[("hook", words(events::HOOKS)), ("reason", string()), ("last_lines", list(reference("OutputLine")))]);
     let more = object(&[("configuration", json!({"type": "object"})), ("runs", list(reference("Run")))]);
     vec![
         ("Program", program),
@@ -155,6 +179,7 @@ fn programs() -> Vec<(&'static str, Value)> {
         ("ProgramDetail", json!({"allOf": [reference("Program"), more]})),
         ("ExitInfo", exit),
         ("Run", run),
+        ("HookFailure", hook),
     ]
 }
 
@@ -167,9 +192,31 @@ fn actions() -> Vec<(&'static str, Value)> {
         ("error", or_null(string())),
     ]);
     let signal = request(&[("signal", string()), ("scope", reference("SignalScope"))], &["signal"]);
+    let scale = object(&[
+        ("name", string()),
+        ("numprocs", count()),
+        ("configured", count()),
+        ("added", list(string())),
+        ("removed", list(string())),
+    ]);
+    let mut exec = request(
+        &[
+            ("command", list(string())),
+            ("terminal", or_null(reference("TerminalSize"))),
+            ("stdin", boolean()),
+            ("user", or_null(string())),
+            ("environment", json!({"type": "object", "additionalProperties": {"type": "string"}})),
+        ],
+        &["command"],
+    );
+    exec["properties"]["command"]["minItems"] = json!(1);
     vec![
+        ("ExecBody", exec),
+        ("TerminalSize", request(&[("rows", count()), ("columns", count())], &["rows", "columns"])),
         ("ActionReport", object(&[("results", list(reference("ActionResult")))])),
         ("ActionResult", result),
+        ("ScaleBody", request(&[("numprocs", count())], &["numprocs"])),
+        ("ScaleReport", scale),
         ("SignalBody", signal),
         ("ShutdownBody", request(&[("timeout", or_null(reference("Seconds"))), ("unlimited", boolean())], &[])),
     ]
@@ -192,10 +239,17 @@ fn processes() -> Vec<(&'static str, Value)> {
     ]);
     let trees = [
         ("programs", list(reference("InstanceProcesses"))),
+        ("execs", list(reference("ExecProcesses"))),
         ("strays", list(reference("ProcessInfo"))),
         ("omitted", count()),
     ];
-    vec![("Processes", object(&trees)), ("InstanceProcesses", tree), ("ProcessInfo", process)]
+    let exec = object(&[
+        ("name", string()),
+        ("by", string()),
+        ("command", string()),
+        ("processes", list(reference("ProcessInfo"))),
+    ]);
+    vec![("Processes", object(&trees)), ("InstanceProcesses", tree), ("ExecProcesses", exec), ("ProcessInfo", process)]
 }
 
 fn stories() -> Vec<(&'static str, Value)> {
@@ -235,6 +289,7 @@ fn logs() -> Vec<(&'static str, Value)> {
         ("program", string()),
         ("stream", or_null(words(["stdout", "stderr"]))),
         ("run", or_null(count())),
+        ("hook", or_null(words(events::HOOKS))),
         ("line", or_null(string())),
         ("bytes", or_null(json!({"type": "string", "contentEncoding": "base64"}))),
         ("ended", boolean()),
@@ -256,6 +311,8 @@ fn problem() -> Value {
         ("results", list(reference("ActionResult"))),
         ("diagnostics", list(reference("Diagnostic"))),
         ("written", count()),
+        ("supported", list(string())),
+        ("api", string()),
     ]);
     schema["required"] = json!(["type", "title", "status", "detail"]);
     schema
@@ -278,7 +335,9 @@ fn request(properties: &[(&str, Value)], required: &[&str]) -> Value {
 }
 
 fn to_map(properties: &[(&str, Value)]) -> Map<String, Value> {
-    properties.iter().map(|(name, schema)| ((*name).to_owned(), schema.clone())).collect()
+    let mut map = Map::new();
+    map.extend(properties.iter().map(|(name, schema)| ((*name).to_owned(), schema.clone())));
+    map
 }
 
 /// A reference to the schema with this name.

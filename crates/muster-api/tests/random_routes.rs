@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use muster_api::{ENDPOINTS, LogFormat, LogQuery, LogStream, MAX_WAIT, Method, Route, Since, Timestamp, Verb, WaitFor};
+use muster_api::{
+    DebugPart, ENDPOINTS, LogFormat, LogQuery, LogStream, MAX_WAIT, Method, Route, Since, SourceVerb, Timestamp, Verb,
+    WaitFor,
+};
 
 const ROUNDS: u64 = 50_000;
 
@@ -72,7 +75,7 @@ fn any_log_query(random: &mut Random, has_stream: bool) -> LogQuery {
 }
 
 fn any_route(random: &mut Random) -> Route {
-    match random.below(19) {
+    match random.below(23) {
         0 => Route::Info,
         1 => Route::Programs { select: (random.below(2) == 0).then(|| any_text(random)) },
         2 => Route::Program { name: any_text(random) },
@@ -95,6 +98,11 @@ fn any_route(random: &mut Random) -> Route {
         15 => Route::DaemonLog { query: any_log_query(random, false) },
         11 => Route::Events,
         17 => Route::Metrics,
+        18 => Route::Sources,
+        21 => Route::Scale { name: any_text(random) },
+        20 => Route::Debug { part: DebugPart::ALL[random.below(DebugPart::ALL.len())] },
+        22 => Route::Trace { span: Duration::from_millis(1 + random.next() % 600_000) },
+        19 => Route::Source { verb: SourceVerb::ALL[random.below(3)], name: any_text(random), span: None },
         _ => Route::Action {
             verb: Verb::ALL[random.below(Verb::ALL.len())],
             select: any_text(random),

@@ -3,11 +3,13 @@
 //! Every step continues after an error, so that one load reports all of them; the spec is returned only if there is none.
 //! Checks against the file system and the user database are in `lint` and not part of a load.
 
+use muster_spec::arrange;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use muster_spec::{InstanceSpec, ProcessSpec, ProgramSpec, Spec};
+use muster_spec::{Hook, InstanceSpec, ProcessSpec, ProgramSpec, SourceSpec, Spec};
 
 use crate::check;
 use crate::depend;
@@ -17,13 +19,15 @@ use crate::drafts::daemon::DaemonDraft;
 use crate::drafts::instance::Parts;
 use crate::drafts::logs::{OutputDraft, Outputs};
 use crate::drafts::program::Rules;
+use crate::drafts::source::SourceDraft;
 use crate::env_file::EnvFiles;
 use crate::field::{Field, Owner, Surroundings};
 use crate::foreground;
 use crate::keys::Reader;
 use crate::read::{Document, read_all};
+use crate::remote::{Remote, check_program};
 use crate::secrets::{Disguise, Disguises};
-use crate::sections::{Entry, Named, Sections, sort};
+use crate::sections::{Entry, Named, Sections};
 use crate::source::{File, LookedAt, Shelf, Source};
 use crate::variables::{InstanceWords, Variables};
 
@@ -66,7 +70,7 @@ pub struct Foreign {
 impl From<Foreign> for Loaded {
     fn from(foreign: Foreign) -> Loaded {
         let Foreign { spec, files, mut diagnostics, disguises, mut looked_at } = foreign;
-        diagnostics.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+        arrange::sort_by(&mut diagnostics, |a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
         looked_at.sort();
         looked_at.dedup();
         let (texts, places, clients_at) = (Vec::new(), Vec::new(), None);
@@ -81,6 +85,8 @@ pub(crate) struct Places {
     pub(crate) user: Place,
     pub(crate) groups: Place,
     pub(crate) directory: Place,
+    /// Of the commands of its hooks, in the order of a run.
+    pub(crate) hooks: [Place; 4],
 }
 
 /// A program, with the places that later checks report.
@@ -92,23 +98,30 @@ pub(crate) struct Built<'t> {
     /// Each instance's output, with its places.
     pub(crate) outputs: Vec<OutputDraft>,
     pub(crate) places: Places,
+    /// How long the hooks of a stop may take, if that is written down, and where.
+    pub(crate) hook_patience: Option<(Duration, Place)>,
 }
 
 /// Reads a whole configuration and reports every mistake in it. Never panics, prints or exits.
 pub fn load(source: &Source<'_>) -> Loaded {
-    load_with(source, |_, _| ()).0
+    load_remote(source, &Remote::default())
+}
+
+/// As [`load`], together with the texts of servers.
+pub fn load_remote(source: &Source<'_>, remote: &Remote<'_>) -> Loaded {
+    load_with((source, remote), |_, _| ()).0
 }
 
 /// As [`load`]; before the tables are sorted, `take` may read and remove keys that are not part of the configuration.
 pub(crate) fn load_with<T>(
-    source: &Source<'_>,
+    (source, remote): (&Source<'_>, &Remote<'_>),
     take: impl FnOnce(&mut [Document<'_>], &Surroundings<'_>) -> T,
 ) -> (Loaded, T) {
     let (shelf, report, env_files) = (Shelf::default(), Report::default(), EnvFiles::opened_by(source.open));
     let mut looked_at = Vec::new();
     let mut disguises = Disguises::default();
     let (spec, (places, clients_at), taken) =
-        build(source, &shelf, &report, &env_files, (&mut looked_at, &mut disguises), take);
+        build((source, remote), &shelf, &report, &env_files, (&mut looked_at, &mut disguises), take);
     looked_at.extend(env_files.looked_at());
     looked_at.sort();
     looked_at.dedup();
@@ -118,39 +131,100 @@ pub(crate) fn load_with<T>(
     let files = read.chain(env_files.into_files()).collect();
     let (diagnostics, secrets) = report.into_diagnostics(&texts);
     disguises.secrets = secrets;
+    place_origins(&mut disguises, &texts);
     (Loaded { spec, files, diagnostics, disguises, looked_at, texts, places, clients_at }, taken)
 }
 
+/// Replaces the numbers of files by their places among those that were read.
+fn place_origins(disguises: &mut Disguises, texts: &[File]) {
+    let before = |file: u32| texts.iter().take(file as usize).filter(|file| file.was_read).count();
+    let places: Vec<u32> = (0..texts.len() as u32).map(|file| before(file) as u32).collect();
+    for (_, file) in disguises.origins.values_mut().flatten() {
+        *file = places.get(*file as usize).copied().unwrap_or_default();
+    }
+}
+
 fn build<T>(
-    source: &Source<'_>,
+    (source, remote): (&Source<'_>, &Remote<'_>),
     shelf: &Shelf,
     report: &Report,
     env_files: &EnvFiles<'_>,
     (looked_at, disguises): (&mut Vec<LookedAt>, &mut Disguises),
     take: impl FnOnce(&mut [Document<'_>], &Surroundings<'_>) -> T,
 ) -> (Spec, (Vec<Places>, Option<Place>), T) {
-    let mut documents = read_all(source, shelf, report, looked_at);
+    let mut documents = read_all((source, remote), shelf, report, looked_at);
     let files = shelf.files();
     let outer = Variables { own: BTreeMap::new(), outer: source.variables, noted: &report.noted, is_disguised: false };
     let outputs = Outputs::default();
-    let around =
-        Surroundings { report, files: &files, variables: &outer, host: source.host, env_files, outputs: &outputs };
+    let around = Surroundings {
+        report,
+        files: &files,
+        variables: &outer,
+        host: source.host,
+        env_files,
+        outputs: &outputs,
+        certificates: source.certificates,
+        scales: remote.scales,
+    };
     let taken = take(&mut documents, &around);
-    let sections = sort(&documents, report);
+    let (local, texts) = documents.split_at(documents.iter().take_while(|document| document.source.is_none()).count());
+    let mut sections = Sections::default();
+    local.iter().for_each(|document| sections.add(document, None, report));
+    let sources = read_sources(&sections, &around);
+    for document in texts {
+        // A source that no longer exists has no part in the configuration.
+        if let Some(rules) = sources.iter().find(|rules| Some(rules.name.as_str()) == document.source) {
+            sections.add(document, Some(rules), report);
+        }
+    }
+    let sections = sections;
     let daemon = read_daemon(&sections.musterd, &around, &mut disguises.musterd);
     let variables = Variables { own: daemon.environment.clone(), ..outer };
     let around = Surroundings { variables: &variables, ..around };
     let control = read_control(&sections.http, &around, &mut disguises.http);
     let mut programs = build_programs(&sections, &daemon, &around, disguises);
+    check_remote(&programs, &sections, (texts, &sources), remote.own_user, report);
     check::groups(&sections.groups, &mut programs, report);
     depend::resolve(&mut programs, &sections.groups, report);
     check::all(&programs, &daemon, report);
-    if programs.is_empty() && !report.has_errors() {
+    if programs.is_empty() && sources.is_empty() && !report.has_errors() {
         report.add(no_programs());
     }
     let places = programs.iter().map(|built| built.places).collect();
     let programs = programs.into_iter().map(|built| Arc::new(built.spec)).collect();
-    (Spec { daemon: daemon.spec, control: control.spec, programs }, (places, control.users_at), taken)
+    (Spec { daemon: daemon.spec, control: control.spec, sources, programs }, (places, control.users_at), taken)
+}
+
+fn read_sources(sections: &Sections<'_>, around: &Surroundings<'_>) -> Vec<SourceSpec> {
+    let read = |(name, source): (&&str, &Named<'_>)| {
+        let mut draft = SourceDraft::default();
+        for entry in active(&source.entries) {
+            if let Reader::Source(read) = entry.key.reader {
+                read(&mut draft, &field(entry, around, None));
+            }
+        }
+        draft.finish(name, source.at, around)
+    };
+    sections.sources.iter().filter_map(read).collect()
+}
+
+/// Checks every program that a remote text has a part in.
+fn check_remote(
+    programs: &[Built<'_>],
+    sections: &Sections<'_>,
+    (texts, sources): (&[Document<'_>], &[SourceSpec]),
+    own_user: &[String],
+    report: &Report,
+) {
+    let rules_of = |file: usize| {
+        let document = texts.iter().find(|document| document.id == file)?;
+        sources.iter().find(|rules| Some(rules.name.as_str()) == document.source)
+    };
+    for built in programs.iter().filter(|_| !texts.is_empty()) {
+        let own = sections.programs.get(built.spec.name.as_str()).map_or(&[][..], |named| &named.entries);
+        let entries = [&sections.defaults[..], own].concat();
+        check_program(&built.spec, &entries, rules_of, own_user, report);
+    }
 }
 
 fn no_programs() -> Finding {
@@ -194,7 +268,8 @@ fn read_control(entries: &[Entry<'_>], around: &Surroundings<'_>, hidden: &mut V
             hidden.extend(around.report.noted.take_used().then_some(entry.key.name));
         }
     }
-    draft.finish(around.report);
+    draft.finish(around.certificates, around.report);
+    draft.spec.secret_files = around.env_files.secret_files();
     draft
 }
 
@@ -253,7 +328,9 @@ fn build_program<'t>(
     let owner = Owner::Program(name);
     let mut rules = Rules::default();
     let mut varies = false;
+    let mut origins: Vec<(&'static str, u32)> = Vec::new();
     for entry in active(entries) {
+        origins.push((entry.key.name, entry.file as u32));
         match entry.key.reader {
             Reader::Rules(read) => {
                 around.report.noted.take_used();
@@ -266,8 +343,14 @@ fn build_program<'t>(
             _ => {}
         }
     }
+    origins.sort_by_key(|(key, _)| *key);
+    origins.dedup();
+    disguises.origins.insert(name.to_owned(), origins);
     rules.check(owner, around.report);
-    let several = (rules.numprocs, rules.numprocs_start, varies);
+    let numprocs = rules.numprocs.spec;
+    let scale = around.scales.and_then(|scales| scales.get(name)).filter(|scale| scale.holds(numprocs));
+    let number = scale.map_or(numprocs.configured, |scale| scale.numprocs);
+    let several = (number, rules.numprocs.first, varies);
     let (instances, outputs, parts) = build_instances(name, several, entries, daemon, around, disguises);
     let is_missing = parts.command_at.is_none() && !around.report.was_misnamed(owner, "", "command");
     if is_missing && !around.report.is_torn(program.at.file) {
@@ -280,6 +363,7 @@ fn build_program<'t>(
         user: parts.user_at.unwrap_or(command_at),
         groups: parts.groups_at.unwrap_or(command_at),
         directory: parts.directory_at.unwrap_or(command_at),
+        hooks: Hook::EVERY.map(|hook| parts.hooks.place(hook).unwrap_or(command_at)),
     };
     if let Some(command) = instances.first().map(|instance| &instance.process.command)
         && let Some(habit) = foreground::leaves_foreground(command)
@@ -303,9 +387,13 @@ fn build_program<'t>(
         essential: rules.essential,
         stop: rules.stop(),
         reload_signal: rules.reload_signal,
+        unshown: None,
+        numprocs,
         instances,
     };
-    Built { owner, at: program.at, rules, spec, outputs, places }
+    parts.hooks.check_kind(rules.kind, owner, around.report);
+    let hook_patience = parts.hooks.written_patience();
+    Built { owner, at: program.at, rules, spec, outputs, places, hook_patience }
 }
 
 type Instances = (Vec<Arc<InstanceSpec>>, Vec<OutputDraft>, Parts);

@@ -4,6 +4,7 @@
 //! for reported findings only. The same message at the same place is reported once, so a wrong value in `[defaults]` does
 //! not appear for every program.
 
+use muster_spec::arrange;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -22,6 +23,8 @@ pub enum Severity {
     Error,
     /// The configuration is valid, but probably not as intended.
     Warning,
+    /// The configuration is valid, and this is good to know.
+    Note,
 }
 
 impl Severity {
@@ -30,6 +33,7 @@ impl Severity {
         match self {
             Severity::Error => "error",
             Severity::Warning => "warning",
+            Severity::Note => "note",
         }
     }
 }
@@ -289,7 +293,7 @@ impl Layout {
 
 /// The first findings in the order of files and lines, with line, column and excerpt, secrets masked.
 pub(crate) fn locate_first(mut findings: Vec<Finding>, files: &[File], secrets: &Secrets) -> Vec<Diagnostic> {
-    findings.sort_by_key(|finding| (finding.place.file, finding.place.start));
+    arrange::sort_by_key(&mut findings, |finding| (finding.place.file, finding.place.start));
     let (shown, more) = first_of(findings, secrets);
     let mut layouts: HashMap<usize, Layout> = HashMap::new();
     let locate = |finding: Finding| {

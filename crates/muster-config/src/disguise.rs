@@ -4,6 +4,7 @@
 //! the parameters of an address. It errs on the side of hiding. Secrets from variables need no such guess, since their use is
 //! tracked: see [`secrets`](crate::Secrets).
 
+use muster_spec::arrange;
 use std::ops::Range;
 
 use crate::redact::{MASK, is_secret};
@@ -39,7 +40,7 @@ fn masked(text: &str, spans: &[Range<usize>]) -> String {
 /// Puts spans in order and joins those that touch.
 fn in_order(mut spans: Vec<Range<usize>>) -> Vec<Range<usize>> {
     spans.retain(|span| !span.is_empty());
-    spans.sort_by_key(|span| (span.start, span.end));
+    arrange::sort_by_key(&mut spans, |span| (span.start, span.end));
     let mut joined: Vec<Range<usize>> = Vec::with_capacity(spans.len());
     for span in spans {
         match joined.last_mut() {

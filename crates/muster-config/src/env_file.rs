@@ -9,12 +9,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use muster_spec::UserSpec;
+use muster_spec::{SecretFile, UserSpec};
 
 use crate::diagnostic::{Diagnostic, Excerpt, Lines, MOST, Severity, and_more};
 use crate::field::Field;
 use crate::habits;
 use crate::redact::{MASK, is_secret};
+use crate::secret_files::{self, Private};
 use crate::source::{LookedAt, Opener, ReadError, Role, read_text};
 
 use crate::drafts::environment::is_variable_name;
@@ -29,11 +30,13 @@ pub(crate) struct EnvFiles<'a> {
     order: RefCell<Vec<PathBuf>>,
     /// The combinations already checked for trust: the file that names it, and the user of the program.
     judged: RefCell<HashSet<(PathBuf, usize, Option<UserSpec>)>>,
+    secrets: RefCell<Vec<SecretFile>>,
 }
 
 impl EnvFiles<'_> {
     pub(crate) fn opened_by(open: &Opener) -> EnvFiles<'_> {
-        EnvFiles { open, known: RefCell::default(), order: RefCell::default(), judged: RefCell::default() }
+        let (known, order, judged) = (RefCell::default(), RefCell::default(), RefCell::default());
+        EnvFiles { open, known, order, judged, secrets: RefCell::default() }
     }
 
     /// The variables of the file that a value names, for a program of this user. Reports the file's mistakes.
@@ -51,7 +54,7 @@ impl EnvFiles<'_> {
             field.text_expected("a path", &text, Some(format!("{scheme}:// is no file")));
             return None;
         }
-        let path = field.resolved(path);
+        let path = field.resolved(path)?;
         let role = Role::Environment { by: &field.around.files[field.file].path, user };
         let is_judged = !self.judged.borrow_mut().insert((path.clone(), field.file, user.cloned()));
         // A file without variables here is missing, which only some programs allow, or was refused.
@@ -68,6 +71,27 @@ impl EnvFiles<'_> {
         let entries = self.read(field, &path, role, may_be_missing).map(Rc::new);
         self.known.borrow_mut().insert(path, entries.clone());
         entries
+    }
+
+    /// The text of a file with a secret. Reports one that cannot be read.
+    pub(crate) fn read_secret(&self, field: &Field<'_>, path: &Path, private: Private) -> Option<String> {
+        let by = &field.around.files[field.file].path;
+        let role = Role::Environment { by, user: None };
+        self.known.borrow_mut().entry(path.to_owned()).or_default();
+        secret_files::note(&mut self.secrets.borrow_mut(), path, by);
+        match secret_files::read(self.open, path, role, private) {
+            Ok(text) => Some(text),
+            Err(error) => {
+                let problem = format!("cannot be read: {}: {}", path.display(), error.describe());
+                field.error_with_hint(problem, error.hint().unwrap_or("the daemon reads it as its own user"));
+                None
+            }
+        }
+    }
+
+    /// The files with secrets so far.
+    pub(crate) fn secret_files(&self) -> Vec<SecretFile> {
+        self.secrets.borrow().clone()
     }
 
     /// Every file that was looked for, existing or not.

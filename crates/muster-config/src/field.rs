@@ -9,8 +9,11 @@ use std::fmt::{self, Display};
 use std::ops::Range;
 use std::path::PathBuf;
 
+use muster_spec::Scales;
+
 use crate::diagnostic::{Finding, Place, Report, Severity};
 use crate::drafts::logs::Outputs;
+use crate::drafts::tls::CertificateCheck;
 use crate::env_file::EnvFiles;
 use crate::habits;
 use crate::keys::{Key, Table};
@@ -28,6 +31,9 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) host: &'a str,
     pub(crate) env_files: &'a EnvFiles<'a>,
     pub(crate) outputs: &'a Outputs,
+    pub(crate) certificates: &'a CertificateCheck,
+    /// The numbers of instances that were chosen at run time.
+    pub(crate) scales: Option<&'a Scales>,
 }
 
 /// The owner of a value, as messages name it.
@@ -41,6 +47,8 @@ pub(crate) enum Owner<'a> {
     Program(&'a str),
     /// A group.
     Group(&'a str),
+    /// A source.
+    Source(&'a str),
 }
 
 impl Display for Owner<'_> {
@@ -50,6 +58,7 @@ impl Display for Owner<'_> {
             Owner::Table(name) => write!(f, "[{name}]: "),
             Owner::Program(name) => write!(f, "program {name:?}: "),
             Owner::Group(name) => write!(f, "group {name:?}: "),
+            Owner::Source(name) => write!(f, "source {name:?}: "),
         }
     }
 }
@@ -240,12 +249,23 @@ impl<'a> Field<'a> {
             self.text_expected("a path", &text, Some(format!("{scheme}:// is no file")));
             return None;
         }
-        Some((!text.text.is_empty()).then(|| self.resolved(&text.text)))
+        if text.text.is_empty() {
+            return Some(None);
+        }
+        self.resolved(&text.text).map(Some)
     }
 
     /// A path relative to the file this value is written in.
-    pub(crate) fn resolved(&self, path: &str) -> PathBuf {
-        resolve(&self.around.files[self.file].directory, path)
+    pub(crate) fn resolved(&self, path: &str) -> Option<PathBuf> {
+        let file = self.around.files[self.file];
+        if file.is_remote && !path.starts_with('/') {
+            self.error_with_hint(
+                format_args!("must be absolute, since a remote text has no directory: {}", self.shown()),
+                "begin the path with /",
+            );
+            return None;
+        }
+        Some(resolve(&file.directory, path))
     }
 
     /// The elements of a list, or the value itself as the only element. Their errors name this key.

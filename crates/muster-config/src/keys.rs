@@ -5,21 +5,27 @@
 //! because it is a list.
 
 use muster_spec::{
-    ExitStatus, Forget, Kind, Leftovers, LineFormat, LogFormat, LogLevel, OnFailure, Overflow, Preset, ProbeKind,
-    SecondSignal, ShutdownOrder, StartFailures, Stdin, StopKill, StopScope, SyslogFormat,
+    ApplyWhen, ClientCertificates, ExecAt, ExitStatus, Forget, Kind, Leftovers, LineFormat, ListenerMode, LogFormat,
+    LogLevel, OnFailure, Overflow, Preset, ProbeKind, Role, RpcDuringShutdown, SecondSignal, ShutdownOrder,
+    StartFailures, Stdin, StopKill, StopScope, SyslogFormat, TlsVersion,
 };
 
 use crate::drafts::backoff::BackoffDraft;
 use crate::drafts::checks::HttpDraft;
 use crate::drafts::control::ControlDraft;
 use crate::drafts::daemon::DaemonDraft;
+use crate::drafts::hooks::HookDraft;
+use crate::drafts::identities::IdentityDraft;
 use crate::drafts::instance::Parts;
+use crate::drafts::listen::ListenDraft;
 use crate::drafts::logs::OutputDraft;
 use crate::drafts::probes::ProbeDraft;
 use crate::drafts::program::Rules;
 use crate::drafts::ready::ReadyDraft;
 use crate::drafts::rlimits::Bounds;
 use crate::drafts::sockets::SocketDraft;
+use crate::drafts::source::SourceDraft;
+use crate::drafts::tls::TlsDraft;
 use crate::field::Field;
 use crate::shape::{self, Shape};
 
@@ -32,6 +38,10 @@ pub enum Table {
     Musterd,
     /// `[http]`.
     Http,
+    /// `listen = [{ … }]` of `[http]`.
+    Listen,
+    /// `[http.user.NAME]`.
+    User,
     /// `[group.NAME]`.
     Group,
     /// `[program.NAME]`, and `[defaults]` for all of them.
@@ -44,29 +54,37 @@ pub enum Table {
     Probe,
     /// `http = { … }` of a probe or of `ready`.
     HttpCheck,
+    /// `pre_start = { … }` and the other hooks.
+    Hook,
     /// `backoff = { … }`.
     Backoff,
     /// `rlimits = { RESOURCE = { … } }`.
     Rlimit,
     /// `[program.NAME.sockets.NAME]`.
     Socket,
+    /// `[source.NAME]`.
+    Source,
 }
 
 impl Table {
     /// Every table, in the order of the reference.
-    pub const ALL: [Table; 12] = [
+    pub const ALL: [Table; 16] = [
         Table::Root,
         Table::Musterd,
         Table::Http,
+        Table::Listen,
+        Table::User,
         Table::Program,
         Table::Ready,
         Table::Probe,
         Table::HttpCheck,
+        Table::Hook,
         Table::Logs,
         Table::Backoff,
         Table::Rlimit,
         Table::Socket,
         Table::Group,
+        Table::Source,
     ];
 
     /// As it is written.
@@ -75,15 +93,19 @@ impl Table {
             Table::Root => "(top level)",
             Table::Musterd => "[musterd]",
             Table::Http => "[http]",
+            Table::Listen => "[[http.listen]]",
+            Table::User => "[http.user.NAME]",
             Table::Group => "[group.NAME]",
             Table::Program => "[program.NAME]",
             Table::Logs => "[program.NAME.logs]",
             Table::Ready => "[program.NAME.ready]",
             Table::Probe => "[program.NAME.probes.NAME]",
             Table::HttpCheck => "[program.NAME.probes.NAME.http]",
+            Table::Hook => "[program.NAME.pre_start]",
             Table::Backoff => "[program.NAME.backoff]",
             Table::Rlimit => "[program.NAME.rlimits.RESOURCE]",
             Table::Socket => "[program.NAME.sockets.NAME]",
+            Table::Source => "[source.NAME]",
         }
     }
 }
@@ -123,6 +145,8 @@ pub(crate) enum Reader {
     Later,
     Daemon(fn(&mut DaemonDraft, &Field<'_>)),
     Control(fn(&mut ControlDraft, &Field<'_>)),
+    Listen(fn(&mut ListenDraft, &Field<'_>)),
+    Identity(fn(&mut IdentityDraft, &Field<'_>)),
     /// Once for a program.
     Rules(fn(&mut Rules, &Field<'_>)),
     /// Once for each instance of a program.
@@ -131,8 +155,10 @@ pub(crate) enum Reader {
     Backoff(fn(&mut BackoffDraft, &Field<'_>)),
     Rlimit(fn(&mut Bounds, &Field<'_>)),
     Socket(fn(&mut SocketDraft, &Field<'_>)),
+    Source(fn(&mut SourceDraft, &Field<'_>)),
     Ready(fn(&mut ReadyDraft, &Field<'_>)),
     Probe(fn(&mut ProbeDraft, &Field<'_>)),
+    Hook(fn(&mut HookDraft, &Field<'_>)),
     HttpCheck(fn(&mut HttpDraft, &Field<'_>)),
 }
 
@@ -193,6 +219,26 @@ const fn parts(
     key(Table::Program, name, value, default, doc, Reader::Parts(read))
 }
 
+const fn listen(
+    name: &'static str,
+    value: &'static str,
+    default: &'static str,
+    doc: &'static str,
+    read: fn(&mut ListenDraft, &Field<'_>),
+) -> Key {
+    key(Table::Listen, name, value, default, doc, Reader::Listen(read))
+}
+
+const fn user(
+    name: &'static str,
+    value: &'static str,
+    default: &'static str,
+    doc: &'static str,
+    read: fn(&mut IdentityDraft, &Field<'_>),
+) -> Key {
+    key(Table::User, name, value, default, doc, Reader::Identity(read))
+}
+
 /// Every key, known or supported.
 pub static KEYS: &[Key] = &[
     key(
@@ -209,6 +255,7 @@ pub static KEYS: &[Key] = &[
     key(Table::Root, "defaults", "table", "", "any key of a program, for all programs", Reader::Structure),
     key(Table::Root, "program", "tables", "", "the programs, each under its name", Reader::Structure),
     key(Table::Root, "group", "tables", "", "names for several programs at once", Reader::Structure),
+    key(Table::Root, "source", "tables", "", "servers with further parts of the configuration", Reader::Structure),
     key(
         Table::Musterd,
         "loglevel",
@@ -233,7 +280,7 @@ pub static KEYS: &[Key] = &[
         "logfile",
         "path",
         "\"-\"",
-        "the file for its own messages; `-` is stderr",
+        "the file for its own messages; `-` is stderr, `syslog` the receiver of `syslog`",
         Reader::Daemon(DaemonDraft::logfile),
     ),
     key(
@@ -296,7 +343,7 @@ pub static KEYS: &[Key] = &[
         "word",
         "\"cause\"",
         "the daemon's exit code: `cause` is that of the program whose end caused the shutdown, 0 after a signal or a \
-         command; with `failures`, a signal from one of its own programs yields the code of the last failure; `zero` is \
+         command; with `failures`, a signal from one of its own programs, or supervisord's `shutdown` requested by one, yields the code of the last failure; `zero` is \
          always 0",
         Reader::Daemon(DaemonDraft::exit_status),
     )
@@ -310,6 +357,16 @@ pub static KEYS: &[Key] = &[
         Reader::Daemon(DaemonDraft::second_signal),
     )
     .shaped(Shape::Words(&SecondSignal::WORDS)),
+    key(
+        Table::Musterd,
+        "rpc_during_shutdown",
+        "word",
+        "\"answer\"",
+        "how methods of supervisord's XML-RPC that change nothing are answered while the daemon shuts down: `answer` as \
+         always, `fault` with SHUTDOWN_STATE, as supervisord does",
+        Reader::Daemon(DaemonDraft::rpc_during_shutdown),
+    )
+    .shaped(Shape::Words(&RpcDuringShutdown::WORDS)),
     key(
         Table::Musterd,
         "exit_when_done",
@@ -391,7 +448,14 @@ pub static KEYS: &[Key] = &[
         Reader::Daemon(DaemonDraft::syslog_facility),
     )
     .shaped(Shape::Special(shape::syslog_facility)),
-    later(Table::Musterd, "state_dir", "the directory for state that survives restarts"),
+    key(
+        Table::Musterd,
+        "state_dir",
+        "path",
+        "\"\"",
+        "the directory for state that survives restarts: the last good texts of sources; empty keeps nothing",
+        Reader::Daemon(DaemonDraft::state_dir),
+    ),
     key(
         Table::Http,
         "socket",
@@ -434,12 +498,196 @@ pub static KEYS: &[Key] = &[
         "users with read-only access",
         Reader::Control(ControlDraft::readonly_users),
     ),
-    later(Table::Http, "listen", "TCP addresses to listen on"),
-    later(Table::Http, "token_file", "a bearer token for TCP"),
-    later(Table::Http, "username", "a name for TCP"),
-    later(Table::Http, "password_file", "its password"),
-    later(Table::Http, "tls_cert", "a certificate for TCP"),
-    later(Table::Http, "tls_key", "its key"),
+    key(
+        Table::Http,
+        "listen",
+        "list of addresses",
+        "[]",
+        "more listeners: `https://HOST:PORT` or `http://HOST:PORT` with a number, `localhost` or `*`, `unix:///PATH`, `fd://NAME` for an inherited \
+         socket; or tables with keys of their own",
+        Reader::Control(ControlDraft::listen),
+    )
+    .shaped(Shape::Special(shape::listen)),
+    key(Table::Http, "user", "tables", "", "users that log in, each under its name", Reader::Control(ControlDraft::users))
+        .shaped(Shape::Special(shape::http_users)),
+    key(
+        Table::Http,
+        "token_file",
+        "path",
+        "\"\"",
+        "short for a user `token` with this file, who may do everything",
+        Reader::Control(ControlDraft::token_file),
+    ),
+    key(
+        Table::Http,
+        "username",
+        "text",
+        "\"\"",
+        "short for a user of this name with `password_file`, who may do everything",
+        Reader::Control(ControlDraft::username),
+    ),
+    key(Table::Http, "password_file", "path", "\"\"", "a file with its password, or the hash of it that `openssl passwd -6` prints", Reader::Control(ControlDraft::password_file)),
+    key(
+        Table::Http,
+        "allow_hosts",
+        "list of names",
+        "[]",
+        "names of this host that requests over TCP may use, besides its own, `localhost` and numbers; `*.` in front is for all \
+         below",
+        Reader::Control(ControlDraft::allow_hosts),
+    ),
+    key(
+        Table::Http,
+        "allow_origins",
+        "list of names",
+        "[]",
+        "origins of web pages that may send requests and read answers, such as `https://ops.example.org`, besides our own",
+        Reader::Control(ControlDraft::allow_origins),
+    ),
+    key(
+        Table::Http,
+        "tls_cert",
+        "path",
+        "\"\"",
+        "the certificate of listeners with `https://`, a PEM file, followed by those of its issuers; listeners without `http://` or \
+         `https://` then are `https://`",
+        Reader::Control(|draft, field| draft.tls(TlsDraft::cert, field)),
+    ),
+    key(
+        Table::Http,
+        "tls_key",
+        "path",
+        "\"\"",
+        "its private key; a file that every user can read is refused, except under `/run/secrets` and `/var/run/secrets`",
+        Reader::Control(|draft, field| draft.tls(TlsDraft::key, field)),
+    ),
+    key(
+        Table::Http,
+        "tls_min",
+        "word",
+        "\"1.3\"",
+        "the oldest version of TLS: `1.3` or `1.2`",
+        Reader::Control(|draft, field| draft.tls(TlsDraft::min, field)),
+    )
+    .shaped(Shape::Words(&TlsVersion::WORDS)),
+    key(
+        Table::Http,
+        "tls_client_ca",
+        "path",
+        "\"\"",
+        "the authority of client certificates, a PEM file; a client with a certificate of another one cannot connect",
+        Reader::Control(|draft, field| draft.tls(TlsDraft::client_ca, field)),
+    ),
+    key(
+        Table::Http,
+        "tls_client",
+        "word",
+        "\"request\"",
+        "whether a client must have a certificate: `request` or `require`",
+        Reader::Control(|draft, field| draft.tls(TlsDraft::client, field)),
+    )
+    .shaped(Shape::Words(&ClientCertificates::WORDS)),
+    key(
+        Table::Http,
+        "tls_client_crl",
+        "path",
+        "\"\"",
+        "the certificates that the authority revoked, a PEM file; a client with one of them cannot connect",
+        Reader::Control(|draft, field| draft.tls(TlsDraft::client_crl, field)),
+    ),
+    key(
+        Table::Http,
+        "exec",
+        "word",
+        "\"unix\"",
+        "the listeners at which `musterctl exec` may run commands in the context of programs: `off`, `unix` for Unix sockets, or \
+         `everywhere`",
+        Reader::Control(ControlDraft::exec),
+    )
+    .shaped(Shape::Words(&ExecAt::WORDS)),
+    key(
+        Table::Http,
+        "debug",
+        "boolean",
+        "false",
+        "answer `GET /v1/debug/PART`, for users with the role admin: how long turns of the loop take, timers, descriptors, memory, \
+         connections, a recording and traces",
+        Reader::Control(ControlDraft::debug),
+    ),
+    listen("address", "address", "", "its address", ListenDraft::address),
+    listen("role", "word", "\"admin\"", "the highest role of its clients", ListenDraft::role)
+        .shaped(Shape::Words(&Role::WORDS)),
+    listen(
+        "anyone",
+        "word",
+        "",
+        "the role of a client that does not log in: at most `metrics` on TCP, `read` on a Unix socket; unset is `health` on \
+         TCP, and none on a Unix socket",
+        ListenDraft::anyone,
+    )
+    .shaped(Shape::Words(&Role::WORDS)),
+    listen(
+        "insecure",
+        "boolean",
+        "false",
+        "allow `http://` on an address that other hosts reach, where tokens and passwords can be read on the way",
+        ListenDraft::insecure,
+    ),
+    listen("mode", "octal text", "\"0600\"", "the mode of a Unix socket's file", ListenDraft::mode),
+    listen("owner", "user", "\"\"", "the owner of a Unix socket's file", ListenDraft::owner)
+        .shaped(Shape::Special(shape::optional_user)),
+    listen(
+        "connections",
+        "number",
+        "64",
+        "the most connections at a time; 256 on a Unix socket",
+        ListenDraft::connections,
+    )
+    .shaped(Shape::Whole(1, 4096)),
+    listen("allow_hosts", "list of names", "[]", "more names of this host, at this listener", ListenDraft::allow_hosts),
+    listen("tls_cert", "path", "", "its certificate, instead of that of `[http]`", |draft, field| {
+        draft.tls(TlsDraft::cert, field)
+    }),
+    listen("tls_key", "path", "", "the key of its certificate", |draft, field| draft.tls(TlsDraft::key, field)),
+    listen("tls_min", "word", "\"1.3\"", "its oldest version of TLS", |draft, field| draft.tls(TlsDraft::min, field))
+        .shaped(Shape::Words(&TlsVersion::WORDS)),
+    listen("tls_client_ca", "path", "", "its authority of client certificates; empty is none", |draft, field| {
+        draft.tls(TlsDraft::client_ca, field)
+    }),
+    listen("tls_client", "word", "\"request\"", "whether its clients must have a certificate", |draft, field| {
+        draft.tls(TlsDraft::client, field)
+    })
+    .shaped(Shape::Words(&ClientCertificates::WORDS)),
+    listen("tls_client_crl", "path", "", "the certificates that its authority revoked", |draft, field| {
+        draft.tls(TlsDraft::client_crl, field)
+    }),
+    user("role", "word", "\"admin\"", "what it may do: `health`, `metrics`, `read`, `control` or `admin`", IdentityDraft::role)
+        .shaped(Shape::Words(&Role::WORDS)),
+    user(
+        "token_file",
+        "path",
+        "\"\"",
+        "a file with one to eight tokens, one a line, any of which is right: `Authorization: Bearer TOKEN`",
+        IdentityDraft::token_file,
+    ),
+    user("password_file", "path", "\"\"", "a file with its password, or the hash of it that `openssl passwd -6` prints: `$6$` or `$5$` of crypt, with at most 50000 rounds", IdentityDraft::password_file),
+    user(
+        "cert",
+        "text",
+        "\"\"",
+        "the name in its client certificate, of `tls_client_ca`: a URI such as `spiffe://…`, an email address or a DNS name; the \
+         common name counts only in a certificate without such names",
+        IdentityDraft::cert,
+    ),
+    user(
+        "cert_sha256",
+        "text",
+        "\"\"",
+        "the SHA-256 of its client certificate, which then needs no `tls_client_ca`",
+        IdentityDraft::cert_sha256,
+    ),
+    user("uid", "user", "\"\"", "the user whose processes it is on a Unix socket", IdentityDraft::uid)
+        .shaped(Shape::Special(shape::optional_user)),
     parts(
         "command",
         "text or list",
@@ -563,12 +811,28 @@ pub static KEYS: &[Key] = &[
     )
     .shaped(Shape::Whole(i64::MIN, i64::MAX))
     .because("supervisord's"),
-    rules("numprocs", "number", "1", "the number of instances, named `web:0`, `web:1` …; 1 to 1000", Rules::numprocs)
-        .shaped(Shape::Whole(1, 1000))
-        .because("1000: a typo should not start ten million processes"),
-    rules("numprocs_start", "number", "0", "the number of the first instance", Rules::numprocs_start)
-        .shaped(Shape::Whole(0, 1_000_000))
-        .because("supervisord's"),
+    rules(
+        "numprocs",
+        "number",
+        "1",
+        "the number of instances, named `web:0`, `web:1` …; 1 to 1000. `musterctl scale` changes it at run time",
+        |rules, field| rules.numprocs.number(field),
+    )
+    .shaped(Shape::Whole(1, 1000))
+    .because("1000: a typo should not start ten million processes"),
+    rules("numprocs_min", "number", "1", "the least number that `musterctl scale` accepts", |rules, field| {
+        rules.numprocs.least(field)
+    })
+    .shaped(Shape::Whole(1, 1000)),
+    rules("numprocs_max", "number", "1000", "the greatest number that `musterctl scale` accepts", |rules, field| {
+        rules.numprocs.most(field)
+    })
+    .shaped(Shape::Whole(1, 1000)),
+    rules("numprocs_start", "number", "0", "the number of the first instance", |rules, field| {
+        rules.numprocs.first(field)
+    })
+    .shaped(Shape::Whole(0, 1_000_000))
+    .because("supervisord's"),
     rules(
         "essential",
         "boolean or \"on-failure\"",
@@ -677,8 +941,30 @@ pub static KEYS: &[Key] = &[
         Parts::rlimits,
     )
     .shaped(Shape::Special(shape::rlimits)),
-    later(Table::Program, "capabilities", "the capabilities to keep"),
-    later(Table::Program, "no_new_privileges", "no setuid programs"),
+    parts(
+        "capabilities",
+        "list of names",
+        "",
+        "the only capabilities that it and its descendants may have, such as `[\"net_bind_service\"]`; `[]` is none, unset \
+         leaves the daemon's to root. A `user` gets them as ambient ones",
+        |parts, field| parts.privileges.capabilities(field),
+    ),
+    parts(
+        "no_new_privileges",
+        "boolean",
+        "false",
+        "executing a file never gives it privileges: setuid programs and file capabilities have no effect",
+        |parts, field| parts.privileges.no_new_privileges(field),
+    ),
+    parts(
+        "securebits",
+        "list of words",
+        "[]",
+        "flags of capabilities(7) that take special treatment from root: `noroot`, `no-setuid-fixup`, `keep-caps`, each also \
+         with `-locked`, so that they stay",
+        |parts, field| parts.privileges.securebits(field),
+    )
+    .shaped(Shape::Special(shape::securebits)),
     parts(
         "environment",
         "table of text",
@@ -701,7 +987,25 @@ pub static KEYS: &[Key] = &[
         "set HOME, USER, LOGNAME and SHELL to those of `user`; otherwise they stay the daemon's",
         Parts::login_environment,
     ),
-    later(Table::Program, "secrets", "variables from files"),
+    parts(
+        "secrets",
+        "table of paths",
+        "{}",
+        "variables with the content of files, read at each start and kept nowhere, over those of `environment`: \
+         `{ DB_PASSWORD = \"/run/secrets/db_password\" }`; a trailing newline is removed; at most 64 KiB each; \
+         `?/path` may be missing, any other is a failed start",
+        |parts, field| parts.secrets.secrets(field),
+    )
+    .shaped(Shape::Special(shape::secrets)),
+    parts(
+        "credentials",
+        "list of paths",
+        "[]",
+        "files and directories, `/path` or `NAME=/path`, that are copied at each start to a directory which only its user \
+         can read, CREDENTIALS_DIRECTORY and `{credentials}` in `command`, and which is removed after the run; at most \
+         1 MiB together; `?/path` may be missing",
+        |parts, field| parts.secrets.credentials(field),
+    ),
     parts(
         "sockets",
         "list of addresses, or tables",
@@ -720,10 +1024,50 @@ pub static KEYS: &[Key] = &[
         Parts::watchdog,
     ),
     later(Table::Program, "schedule", "when to start it"),
-    later(Table::Program, "memory_max", "how much memory its tree may have"),
-    later(Table::Program, "pre_start", "a command before each start"),
-    later(Table::Program, "pre_stop", "a command before each stop"),
-    later(Table::Program, "post_stop", "a command after each exit"),
+    parts(
+        "pre_start",
+        "command or table",
+        "",
+        "a command before every start and restart, in the program's context; if it fails, the start has failed",
+        Parts::pre_start,
+    )
+    .shaped(Shape::Special(shape::hook)),
+    parts(
+        "post_start",
+        "command or table",
+        "",
+        "a command when a run would become RUNNING, which it does after it; if it fails, the run has failed",
+        Parts::post_start,
+    )
+    .shaped(Shape::Special(shape::hook)),
+    parts(
+        "pre_stop",
+        "command or table",
+        "",
+        "a command before the stop signal, while the program runs: for every stop and restart, and for a run that fails \
+         a probe or its watchdog, not after a crash",
+        Parts::pre_stop,
+    )
+    .shaped(Shape::Special(shape::hook)),
+    parts(
+        "post_stop",
+        "command or table",
+        "",
+        "a command after every run and every failed start, when no process of it is left; the next start waits for it",
+        Parts::post_stop,
+    )
+    .shaped(Shape::Special(shape::hook)),
+    parts(
+        "memory_max",
+        "size, or table",
+        "0",
+        "the most memory that all its processes together may have; a run that has more for 10 s has failed; 0 is no limit. \
+         `{ max = \"512MB\", for = \"10s\", period = \"10s\", action = \"restart\", count = \"pss\" }`: `for` is how \
+         long it may have more, `period` how often it is measured, `action` one of restart, stop, shutdown, none (a \
+         warning in the log); with `count = \"rss\"` a shared page counts for each process",
+        Parts::memory_max,
+    )
+    .shaped(Shape::Special(shape::memory_max)),
     parts("probes", "tables", "{}", "health checks, each under a name of your choice", Parts::probes)
         .shaped(Shape::Special(shape::probes)),
     parts(
@@ -743,6 +1087,25 @@ pub static KEYS: &[Key] = &[
          carries the answers",
         Parts::events,
     ),
+    parts(
+        "event_buffer_size",
+        "number",
+        "1024",
+        "how many events wait for `stdin = \"supervisor-events\"`, 1 to 100000; the oldest of more is dropped. All instances \
+         share them",
+        Parts::event_buffer_size,
+    )
+    .shaped(Shape::Whole(1, 100_000)),
+    parts(
+        "listener",
+        "word",
+        "\"patient\"",
+        "how events wait for `stdin = \"supervisor-events\"`: `patient` keeps up to 1024 until one of its instances is ready \
+         for the first time, and sends a rejected event again after a second; `exact` has only `event_buffer_size` from the \
+         start, and sends it again at once, as supervisord does",
+        Parts::listener_mode,
+    )
+    .shaped(Shape::Words(&ListenerMode::WORDS)),
     parts(
         "ignore_signals",
         "list of signals",
@@ -992,6 +1355,40 @@ pub static KEYS: &[Key] = &[
     ),
     key(
         Table::Logs,
+        "stdout_events",
+        "boolean",
+        "false",
+        "send what it writes to standard output to event listeners, as events PROCESS_LOG_STDOUT",
+        Reader::Logs(OutputDraft::stdout_events),
+    ),
+    key(
+        Table::Logs,
+        "stderr_events",
+        "boolean",
+        "false",
+        "send what it writes to standard error to event listeners, as events PROCESS_LOG_STDERR",
+        Reader::Logs(OutputDraft::stderr_events),
+    ),
+    key(
+        Table::Logs,
+        "stdout_capture",
+        "size",
+        "0",
+        "send text of standard output between `<!--XSUPERVISOR:BEGIN-->` and `<!--XSUPERVISOR:END-->` to event listeners, as \
+         one event PROCESS_COMMUNICATION_STDOUT with at most so many bytes, the last ones, and not to the log; at most \
+         16 MiB, 0 for none",
+        Reader::Logs(OutputDraft::stdout_capture),
+    ),
+    key(
+        Table::Logs,
+        "stderr_capture",
+        "size",
+        "0",
+        "the same for standard error, as PROCESS_COMMUNICATION_STDERR",
+        Reader::Logs(OutputDraft::stderr_capture),
+    ),
+    key(
+        Table::Logs,
         "mode",
         "octal text",
         "\"0644\"",
@@ -1045,6 +1442,44 @@ pub static KEYS: &[Key] = &[
         Reader::Logs(OutputDraft::rate_limit),
     )
     .shaped(Shape::Special(shape::rate)),
+    key(
+        Table::Hook,
+        "command",
+        "text or list",
+        "",
+        "the command, with the program's user, directory, environment and limits, and `MUSTER_HOOK`; its output goes where \
+         the program's goes",
+        Reader::Hook(HookDraft::command),
+    ),
+    key(
+        Table::Hook,
+        "timeout",
+        "duration",
+        "",
+        "how long it may take, at most an hour; then its processes get SIGTERM, and SIGKILL a second later. Unset is \
+         `\"60s\"` for `pre_start`, `\"30s\"` for `post_start`, and `\"5s\"` for `pre_stop` and `post_stop`",
+        Reader::Hook(HookDraft::timeout),
+    ),
+    key(Table::Hook, "user", "user", "\"\"", "the user to run it as; empty is the program's", Reader::Hook(HookDraft::user))
+        .shaped(Shape::Special(shape::optional_user)),
+    key(
+        Table::Hook,
+        "on_failure",
+        "word",
+        "",
+        "`fail` is a failure of the run, `ignore` only reports it. Unset is `fail` for `pre_start` and `post_start`; \
+         `pre_stop` and `post_stop` always `ignore`",
+        Reader::Hook(HookDraft::on_failure),
+    )
+    .shaped(Shape::Words(&["fail", "ignore"])),
+    key(
+        Table::Hook,
+        "once",
+        "boolean",
+        "false",
+        "run `pre_start` until it has succeeded once in the daemon's life",
+        Reader::Hook(HookDraft::once),
+    ),
     key(
         Table::Backoff,
         "preset",
@@ -1164,6 +1599,156 @@ pub static KEYS: &[Key] = &[
         "",
         "the programs in it: `musterctl restart NAME:*`",
         Reader::Structure,
+    ),
+    key(
+        Table::Source,
+        "url",
+        "address",
+        "",
+        "the server: `https://HOST/PATH`, or `etcds://HOST,HOST/PREFIX/` for all keys with a prefix; `http://` and `etcd://` on this machine",
+        Reader::Source(SourceDraft::url),
+    )
+    .shaped(Shape::Special(shape::source)),
+    key(
+        Table::Source,
+        "cacert",
+        "path",
+        "\"\"",
+        "the certificates to trust, in PEM; empty trusts those of `SSL_CERT_FILE` or of the system",
+        Reader::Source(SourceDraft::cacert),
+    ),
+    key(
+        Table::Source,
+        "cert",
+        "path",
+        "\"\"",
+        "a client certificate, in PEM",
+        Reader::Source(SourceDraft::cert),
+    ),
+    key(
+        Table::Source,
+        "key",
+        "path",
+        "\"\"",
+        "its private key, in PEM",
+        Reader::Source(SourceDraft::key),
+    ),
+    key(
+        Table::Source,
+        "token_file",
+        "path",
+        "\"\"",
+        "a file with a token for an HTTP server, sent as `Bearer`",
+        Reader::Source(SourceDraft::token_file),
+    ),
+    key(
+        Table::Source,
+        "username",
+        "text",
+        "\"\"",
+        "a user of the server: basic authentication, or a user of etcd",
+        Reader::Source(SourceDraft::username),
+    ),
+    key(
+        Table::Source,
+        "password_file",
+        "path",
+        "\"\"",
+        "the file with the password",
+        Reader::Source(SourceDraft::password_file),
+    ),
+    key(
+        Table::Source,
+        "period",
+        "duration",
+        "\"20s\"",
+        "how often an HTTP server is asked, give or take a tenth; from 1s to 1d",
+        Reader::Source(SourceDraft::period),
+    )
+    .because("as often as a kubelet asks"),
+    key(
+        Table::Source,
+        "resync",
+        "duration",
+        "\"30s\"",
+        "how often a watch of etcd is compared with the store; from 5s to 1h",
+        Reader::Source(SourceDraft::resync),
+    )
+    .because("a member that hangs ends no connection"),
+    key(
+        Table::Source,
+        "required",
+        "boolean",
+        "true",
+        "do not start without it, unless a cached version exists",
+        Reader::Source(SourceDraft::required),
+    ),
+    key(
+        Table::Source,
+        "wait",
+        "duration",
+        "\"30s\"",
+        "how long the start waits for it; at most 1h",
+        Reader::Source(SourceDraft::wait),
+    ),
+    key(
+        Table::Source,
+        "cache",
+        "boolean",
+        "true",
+        "keep the last good version in `state_dir`, for a start without the server",
+        Reader::Source(SourceDraft::cache),
+    ),
+    key(
+        Table::Source,
+        "apply",
+        "word",
+        "\"auto\"",
+        "when a new version becomes active: `auto` is at once, `manual` at the next reload",
+        Reader::Source(SourceDraft::apply),
+    )
+    .shaped(Shape::Words(&ApplyWhen::WORDS)),
+    key(
+        Table::Source,
+        "splay",
+        "duration",
+        "\"0s\"",
+        "a new version becomes active after a random part of this, so that not every container restarts at once",
+        Reader::Source(SourceDraft::splay),
+    ),
+    key(
+        Table::Source,
+        "may",
+        "list of words",
+        "[\"program\", \"group\", \"defaults\"]",
+        "the top-level tables that it may use; `musterd` can be added",
+        Reader::Source(SourceDraft::may),
+    )
+    .shaped(Shape::Special(shape::source_tables)),
+    key(
+        Table::Source,
+        "run_as",
+        "list of users",
+        "[]",
+        "the users that its programs may run as; empty is any",
+        Reader::Source(SourceDraft::run_as),
+    )
+    .because("with it, its texts also cannot make the daemon open files for them"),
+    key(
+        Table::Source,
+        "allow_empty",
+        "boolean",
+        "false",
+        "accept a version without programs after one with programs",
+        Reader::Source(SourceDraft::allow_empty),
+    ),
+    key(
+        Table::Source,
+        "insecure",
+        "boolean",
+        "false",
+        "allow `http://` and `etcd://` beyond this machine",
+        Reader::Source(SourceDraft::insecure),
     ),
 ];
 

@@ -77,9 +77,19 @@ fn lint_instance(program: &str, instance: &InstanceSpec, places: &Places, machin
     let directory = directory.map(|problem| warning(places.directory, problem));
     let user = process.user.as_ref().and_then(|user| (machine.look_up)(Who::User(user)));
     let user = user.map(|unfit| finding(owner, places.user, unfit));
-    let groups = process.groups.iter().flatten().filter_map(|group| (machine.look_up)(Who::Group(group)));
-    let groups = groups.map(|unfit| finding(owner, places.groups, unfit));
-    command.into_iter().chain(directory).chain(user).chain(groups).collect()
+    let groups: Vec<Unfit> =
+        process.groups.iter().flatten().filter_map(|group| (machine.look_up)(Who::Group(group))).collect();
+    let groups = groups.into_iter().map(|unfit| finding(owner, places.groups, unfit));
+    let mut of_hooks = Vec::new();
+    for (hook, spec) in instance.hooks.iter() {
+        let (place, process) = (places.hooks[hook as usize], spec.process(process));
+        let named = |message: String| format!("{}: {message}", hook.name());
+        let problem = command_problem(&process, machine.variables);
+        of_hooks.extend(problem.map(|(message, hint)| warning(place, (named(message), hint))));
+        let unfit = spec.user.as_ref().and_then(|user| (machine.look_up)(Who::User(user)));
+        of_hooks.extend(unfit.map(|it| finding(owner, place, Unfit { message: named(it.message), ..it })));
+    }
+    command.into_iter().chain(of_hooks).chain(directory).chain(user).chain(groups).collect()
 }
 
 fn finding(owner: Owner<'_>, place: Place, unfit: Unfit) -> Finding {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::diagnostic::{Finding, Place, Report};
 use crate::dialect;
 use crate::include;
+use crate::remote::{Remote, is_address, named_sources};
 use crate::source::{File, LookedAt, Opener, ReadError, Role, Shelf, Source, is_supervisords, read_text};
 use crate::value::{Content, Entries, Value};
 
@@ -18,14 +19,16 @@ pub(crate) struct Document<'t> {
     pub(crate) id: usize,
     /// Its tables.
     pub(crate) table: Entries<'t>,
+    /// The source of a remote text.
+    pub(crate) source: Option<&'t str>,
 }
 
 /// More files than this are taken for a runaway include.
 const MOST_FILES: usize = 10_000;
 
-/// Reads everything a source names.
+/// Reads everything a source names, then the texts of servers.
 pub(crate) fn read_all<'t>(
-    source: &Source<'_>,
+    (source, remote): (&Source<'_>, &Remote<'t>),
     shelf: &'t Shelf,
     report: &Report,
     looked_at: &mut Vec<LookedAt>,
@@ -37,12 +40,18 @@ pub(crate) fn read_all<'t>(
         let place = reader.unread(Path::new("muster.toml"));
         report.add(Finding::error(place, "no configuration file was named"));
     }
-    for path in source.paths {
+    for path in source.paths.iter().filter(|path| !is_address(path)) {
         if path.is_dir() {
             reader.read_directory(path);
         } else {
             reader.read_file(path, None, Role::Named);
         }
+    }
+    if let Some(file) = named_sources(source.paths, source.variables) {
+        reader.parse(file, None);
+    }
+    for text in remote.texts {
+        reader.parse(File::remote(&text.shown, text.text.clone()), Some(&text.source));
     }
     reader.documents
 }
@@ -66,6 +75,13 @@ impl<'t> Reader<'t, '_> {
         self.shelf = rest;
         self.count += 1;
         (self.count - 1, file)
+    }
+
+    /// Parses a text that is no file, and therefore includes none.
+    fn parse(&mut self, file: File, source: Option<&'t str>) {
+        let (id, file) = self.shelve(file);
+        let table = dialect::toml::parse(id, file, self.report);
+        self.documents.push(Document { id, table, source });
     }
 
     /// A place for a finding about a path without text.
@@ -111,7 +127,7 @@ impl<'t> Reader<'t, '_> {
         let (id, file) = self.shelve(File::read(path, text));
         let table = dialect::toml::parse(id, file, self.report);
         let includes = includes(id, &table, self.report);
-        self.documents.push(Document { id, table });
+        self.documents.push(Document { id, table, source: None });
         for (place, pattern) in includes {
             self.read_included(file, &pattern, place);
         }

@@ -11,6 +11,7 @@ use crate::diagnostic::locate_first;
 use crate::dialect;
 use crate::field::{Owner, Surroundings};
 use crate::read::Document;
+use crate::remote::Remote;
 use crate::source::{directory_of, read_text, resolve};
 use crate::value::{Content, Entries, Name, Value, Written};
 use crate::{Loaded, Opener, Role, Source};
@@ -70,7 +71,7 @@ pub fn load_with<T>(
     path: &Path,
     take: impl FnOnce(&mut OpenDocument<'_, '_>) -> T,
 ) -> (Loaded, Option<T>) {
-    build::load_with(source, |documents: &mut [Document<'_>], around| {
+    build::load_with((source, &Remote::default()), |documents: &mut [Document<'_>], around| {
         let document = documents.iter_mut().find(|document| around.files[document.id].path == path)?;
         Some(take(&mut OpenDocument { file: document.id, entries: &mut document.table, around }))
     })

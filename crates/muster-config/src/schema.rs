@@ -58,6 +58,7 @@ fn root(name: &str) -> Option<Value> {
         "defaults" => shape::reference(&shape::table_name(Table::Program)),
         "program" => named(Table::Program),
         "group" => named(Table::Group),
+        "source" => named(Table::Source),
         _ => return None,
     })
 }

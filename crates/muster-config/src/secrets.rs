@@ -4,8 +4,9 @@
 //! that uses one is read a second time with a mask in its place, and that copy is shown ([`Disguise`]). In text produced
 //! elsewhere, such as an error or a process's command line, [`Secrets`] finds the values again.
 
+use muster_spec::arrange;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -91,7 +92,7 @@ impl Secrets {
                 }
             }
         }
-        self.values.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
+        arrange::sort_by(&mut self.values, |one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
         self.values.dedup();
         self.values.truncate(MOST);
     }
@@ -216,7 +217,8 @@ pub struct Disguise {
     pub hidden: Vec<&'static str>,
 }
 
-/// The parts of a configuration that hold secrets.
+/// Of a configuration, the parts that hold secrets, and where the keys of its programs came from: what is needed to show it,
+/// and nothing else.
 #[derive(Clone, Debug, Default)]
 pub struct Disguises {
     /// Instances with secrets in them.
@@ -229,7 +231,13 @@ pub struct Disguises {
     pub http: Vec<&'static str>,
     /// The values of all secrets.
     pub secrets: Secrets,
+    /// The keys of each program, by its name, each with the file it came from, as a place in the list of files that were read.
+    /// A key that is merged over several files is there several times, in order. Empty for other languages.
+    pub origins: Origins,
 }
+
+/// The keys of each program and their files.
+pub type Origins = BTreeMap<String, Vec<(&'static str, u32)>>;
 
 #[cfg(test)]
 mod tests {

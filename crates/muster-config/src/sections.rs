@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use muster_spec::is_valid_name;
+use muster_spec::{SourceSpec, is_valid_name};
 
 use crate::diagnostic::{Finding, Place, Report, Severity};
 use crate::field::Owner;
 use crate::keys::{Key, Table};
 use crate::read::Document;
+use crate::remote::may_use;
 use crate::value::{Content, Entries, Name, Value};
 use crate::words::known_key;
 
@@ -46,21 +47,21 @@ pub(crate) struct Sections<'t> {
     pub(crate) defaults: Vec<Entry<'t>>,
     pub(crate) programs: BTreeMap<&'t str, Named<'t>>,
     pub(crate) groups: BTreeMap<&'t str, Named<'t>>,
+    pub(crate) sources: BTreeMap<&'t str, Named<'t>>,
 }
 
-/// Sorts the tables of all documents.
-pub(crate) fn sort<'t>(documents: &'t [Document<'t>], report: &Report) -> Sections<'t> {
-    let mut sections = Sections::default();
-    for document in documents {
-        let mut sorter = Sorter { file: document.id, report, sections: &mut sections };
+impl<'t> Sections<'t> {
+    /// Sorts the tables of a document in, limited by the rules of its source.
+    pub(crate) fn add(&mut self, document: &'t Document<'t>, rules: Option<&SourceSpec>, report: &Report) {
+        let mut sorter = Sorter { file: document.id, report, rules, sections: self };
         sorter.root(&document.table);
     }
-    sections
 }
 
 struct Sorter<'t, 's> {
     file: usize,
     report: &'s Report,
+    rules: Option<&'s SourceSpec>,
     sections: &'s mut Sections<'t>,
 }
 
@@ -73,6 +74,9 @@ impl<'t> Sorter<'t, '_> {
             else {
                 continue;
             };
+            if self.rules.is_some_and(|rules| !may_use(rules, key.name, place, self.report)) {
+                continue;
+            }
             match key.name {
                 "musterd" => {
                     let entries = self.table(Table::Musterd, Owner::Table("musterd"), value);
@@ -88,6 +92,7 @@ impl<'t> Sorter<'t, '_> {
                 }
                 "program" => self.named(Table::Program, "program", value),
                 "group" => self.named(Table::Group, "group", value),
+                "source" => self.named(Table::Source, "source", value),
                 // `include` was handled when the files were read.
                 _ => {}
             }
@@ -140,10 +145,18 @@ impl<'t> Sorter<'t, '_> {
                 self.error(place, format!("{word} {name:?}: invalid name"), name_hint(name));
                 continue;
             }
-            let owner = if word == "program" { Owner::Program(name) } else { Owner::Group(name) };
+            let owner = match table {
+                Table::Program => Owner::Program(name),
+                Table::Source => Owner::Source(name),
+                _ => Owner::Group(name),
+            };
             let Some(entries) = self.table(table, owner, value) else { continue };
             let sections = &mut *self.sections;
-            let all = if word == "program" { &mut sections.programs } else { &mut sections.groups };
+            let all = match table {
+                Table::Program => &mut sections.programs,
+                Table::Source => &mut sections.sources,
+                _ => &mut sections.groups,
+            };
             all.entry(name).or_insert_with(|| Named { at: place, entries: Vec::new() }).entries.extend(entries);
         }
     }

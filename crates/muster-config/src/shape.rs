@@ -4,7 +4,7 @@
 //! one of several words or a number within bounds names its [`Shape`] in the registry as well. Any value may be given as a
 //! template, so every shape accepts template text: the schema never rejects what a load accepts.
 
-use muster_spec::{Exceeded, RestartWhen, Signal};
+use muster_spec::{Exceeded, OnFailure, RestartWhen, Securebits, Signal};
 use serde_json::{Value, json};
 
 use crate::keys::{Key, Table};
@@ -52,6 +52,11 @@ fn of_word(word: &str) -> Option<Value> {
         "table of text" => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
         _ => return None,
     })
+}
+
+/// One of the words of `securebits`, or several.
+pub(crate) fn securebits() -> Value {
+    one_or_several(&json!({ "enum": Securebits::WORDS }))
 }
 
 /// A definition of the schema.
@@ -175,6 +180,29 @@ pub(crate) fn rlimits() -> Value {
     json!({ "type": "object", "properties": resources, "additionalProperties": false })
 }
 
+/// `memory_max`: a size, or a table with one.
+pub(crate) fn memory_max() -> Value {
+    let table = json!({
+        "type": "object",
+        "properties": {
+            "max": reference("size"),
+            "for": reference("duration"),
+            "period": reference("duration"),
+            "action": or_interpolated(json!({ "enum": OnFailure::WORDS })),
+            "count": or_interpolated(json!({ "enum": ["pss", "rss"] })),
+        },
+        "required": ["max"],
+        "additionalProperties": false,
+    });
+    json!({ "anyOf": [reference("size"), table] })
+}
+
+/// `secrets`: the path of each variable.
+pub(crate) fn secrets() -> Value {
+    let name = json!({ "pattern": "^[^=]+$" });
+    json!({ "type": "object", "propertyNames": name, "additionalProperties": { "type": "string" } })
+}
+
 /// `sockets`: addresses, or each under its name.
 pub(crate) fn sockets() -> Value {
     let address = json!({ "type": "string" });
@@ -184,6 +212,17 @@ pub(crate) fn sockets() -> Value {
         { "type": "array", "items": address },
         { "type": "object", "propertyNames": name, "additionalProperties": named },
     ]})
+}
+
+/// `listen`: addresses, or tables with one.
+pub(crate) fn listen() -> Value {
+    json!({ "type": "array", "items": { "anyOf": [{ "type": "string" }, reference(&table_name(Table::Listen))] } })
+}
+
+/// `[http.user.NAME]`: each under its name.
+pub(crate) fn http_users() -> Value {
+    let name = json!({ "pattern": "^[A-Za-z0-9_.-]{1,32}$" });
+    json!({ "type": "object", "propertyNames": name, "additionalProperties": reference(&table_name(Table::User)) })
 }
 
 /// A preset, or a table of delays.
@@ -213,6 +252,17 @@ pub(crate) fn syslog_facility() -> Value {
     or_interpolated(json!({ "enum": names }))
 }
 
+/// `url` of a source.
+pub(crate) fn source() -> Value {
+    let pattern = "^([Hh][Tt][Tt][Pp]|[Ee][Tt][Cc][Dd])[Ss]?://";
+    json!({ "anyOf": [{ "type": "string", "pattern": pattern }, reference("interpolated")] })
+}
+
+/// `may` of a source.
+pub(crate) fn source_tables() -> Value {
+    one_or_several(&or_interpolated(json!({ "enum": muster_spec::SourceTable::WORDS })))
+}
+
 /// `ready`: a word, or a table with one way.
 pub(crate) fn ready() -> Value {
     let table = json!({ "allOf": [reference(&table_name(Table::Ready)), { "minProperties": 1, "maxProperties": 1 }] });
@@ -230,6 +280,12 @@ pub(crate) fn depends_on() -> Value {
 pub(crate) fn probes() -> Value {
     let name = json!({ "pattern": "^[A-Za-z0-9_.-]+$" });
     json!({ "type": "object", "propertyNames": name, "additionalProperties": reference(&table_name(Table::Probe)) })
+}
+
+/// A hook: a command, or a table with one.
+pub(crate) fn hook() -> Value {
+    let command = one_or_several(&json!({ "type": "string" }));
+    json!({ "anyOf": [command, reference(&table_name(Table::Hook))] })
 }
 
 /// `http`: an address, or a table with headers.

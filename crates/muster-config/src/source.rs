@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use muster_spec::UserSpec;
 
 use crate::diagnostic::Lines;
+use crate::drafts::tls::{CertificateCheck, any_certificate};
+use crate::remote::is_address;
 
 /// The input of a load.
 pub struct Source<'a> {
@@ -23,6 +25,15 @@ pub struct Source<'a> {
     pub host: &'a str,
     /// Opens the files that are read.
     pub open: &'a Opener,
+    /// Judges the certificates of listeners.
+    pub certificates: &'a CertificateCheck,
+}
+
+impl<'a> Source<'a> {
+    /// With files opened as they are, and certificates accepted unread: for a configuration that no daemon gets.
+    pub fn unguarded(paths: &'a [PathBuf], variables: &'a dyn Fn(&str) -> Option<String>, host: &'a str) -> Source<'a> {
+        Source { paths, variables, host, open: &open_any, certificates: &any_certificate }
+    }
 }
 
 /// Opens a file for a load. The caller decides with which privileges, and which kinds of files are acceptable.
@@ -130,6 +141,8 @@ pub(crate) struct Origin {
 pub(crate) struct File {
     /// The path as given, for messages.
     pub(crate) path: PathBuf,
+    /// Whether a server has it, so that it has no directory.
+    pub(crate) is_remote: bool,
     /// Its absolute directory: `{here}`, and the base of relative paths.
     pub(crate) directory: PathBuf,
     /// Its text; empty if it could not be read.
@@ -150,7 +163,18 @@ impl File {
     /// A file with its text.
     pub(crate) fn read(path: &Path, text: String) -> File {
         let directory = directory_of(path);
-        File { path: path.to_owned(), directory, text, was_read: true, origins: Vec::new(), lines: OnceCell::new() }
+        let (path, origins, lines) = (path.to_owned(), Vec::new(), OnceCell::new());
+        File { path, is_remote: false, directory, text, was_read: true, origins, lines }
+    }
+
+    /// A text that stands for arguments of the command line. It is no file that was read.
+    pub(crate) fn made_of_arguments(text: String) -> File {
+        File { was_read: false, ..File::read(Path::new("(command line)"), text) }
+    }
+
+    /// A text of a server.
+    pub(crate) fn remote(shown: &Path, text: String) -> File {
+        File { is_remote: true, ..File::read(shown, text) }
     }
 
     /// Line and column on disk, both from 1, of a byte of a text that was made.
@@ -222,13 +246,18 @@ impl Shelf {
 }
 
 /// The largest file that is read: a larger one is the wrong file, or endless.
-const LARGEST: u64 = 16 << 20;
+pub(crate) const LARGEST: u64 = 16 << 20;
 
 /// Reads a text file.
 pub(crate) fn read_text(open: &Opener, path: &Path, role: Role<'_>) -> Result<String, ReadError> {
     let mut bytes = Vec::new();
     let file = open(path, role).map_err(ReadError::of)?;
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(ReadError::of)?;
+    as_text(bytes)
+}
+
+/// The text of a file that was read up to [`LARGEST`].
+pub(crate) fn as_text(mut bytes: Vec<u8>) -> Result<String, ReadError> {
     if bytes.len() as u64 > LARGEST {
         return Err(ReadError::Other("larger than 16 MiB".to_owned()));
     }
@@ -262,6 +291,8 @@ pub(crate) enum ReadError {
     },
     /// An untrusted user could have written or chosen it.
     Untrusted(Untrusted),
+    /// Other users can read it, and must not.
+    Exposed,
     /// Any other error.
     Other(String),
 }
@@ -283,6 +314,7 @@ impl ReadError {
     pub(crate) fn hint(&self) -> Option<&str> {
         match self {
             ReadError::Untrusted(untrusted) => Some(&untrusted.hint),
+            ReadError::Exposed => Some("chmod 0600; in Kubernetes, defaultMode: 0400 of the volume"),
             _ => None,
         }
     }
@@ -293,6 +325,7 @@ impl ReadError {
             ReadError::Missing => "no such file",
             ReadError::NotUtf8 { .. } => "not UTF-8 text",
             ReadError::Untrusted(untrusted) => &untrusted.reason,
+            ReadError::Exposed => "every user can read it",
             ReadError::Other(reason) => reason,
         }
     }
@@ -300,7 +333,7 @@ impl ReadError {
 
 /// Whether a file's name is that of a supervisord configuration: `.conf` or `.ini`.
 pub fn is_supervisords(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "conf" || extension == "ini")
+    !is_address(path) && path.extension().is_some_and(|extension| extension == "conf" || extension == "ini")
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ struct Step<'b> {
 
 /// Warns when a shutdown may take longer than `shutdown_timeout`. Dependencies must be free of cycles.
 ///
-/// Only explicit stopwaitsecs count. The default of 10 s is a bound for programs that hang and exceeds the default budget:
+/// Only explicit stopwaitsecs and timeouts of hooks count. The default of 10 s is a bound for programs that hang and exceeds the default budget:
 /// counting it would warn about every configuration.
 pub(crate) fn check_budget(programs: &[Built<'_>], daemon: &DaemonDraft, report: &Report) {
     let ShutdownBudget::Within(budget) = daemon.spec.shutdown_timeout else { return };
@@ -65,7 +65,7 @@ fn longest_way<'b>(programs: &'b [Built<'_>]) -> Vec<Step<'b>> {
     for &index in graph.order.iter().rev() {
         let same_wave = graph.dependents[index].iter().filter(|&&other| graph.ranks[other] == graph.ranks[index]);
         let before = same_wave.copied().max_by_key(|&other| ways[other].0);
-        let own = programs[index].rules.patience_at.map_or(Duration::ZERO, |_| programs[index].rules.total_patience());
+        let own = step_of(&programs[index]).map_or(Duration::ZERO, |step| step.patience);
         ways[index] = (before.map_or(own, |other| ways[other].0.saturating_add(own)), before);
         let longest = waves.entry(graph.ranks[index]).or_insert(index);
         if ways[index].0 > ways[*longest].0 {
@@ -84,8 +84,10 @@ fn steps_of<'b>(programs: &'b [Built<'_>], ways: &[(Duration, Option<usize>)], l
 }
 
 fn step_of<'b>(built: &'b Built<'_>) -> Option<Step<'b>> {
-    let at = built.rules.patience_at?;
-    Some(Step { name: &built.spec.name, patience: built.rules.total_patience(), at })
+    let signals = built.rules.patience_at.map(|at| (built.rules.total_patience(), at));
+    let written = signals.into_iter().chain(built.hook_patience);
+    let (patience, at) = written.reduce(|(one, at), (other, _)| (one.saturating_add(other), at))?;
+    Some(Step { name: &built.spec.name, patience, at })
 }
 
 struct Graph {

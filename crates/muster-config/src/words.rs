@@ -127,7 +127,8 @@ fn foreign(table: Table, word: &str, value: &Value<'_>) -> Option<String> {
         Table::Logs => logs_word(word),
         Table::Group => group_word(word),
         Table::Backoff => backoff_word(word),
-        Table::Rlimit | Table::Socket => None,
+        Table::Hook => hook_word(word),
+        Table::Rlimit | Table::Socket | Table::Source | Table::Listen | Table::User => None,
         Table::Ready => ready_word(word),
         Table::Probe => probe_word(word, value),
         Table::HttpCheck => http_check_word(word),
@@ -142,7 +143,7 @@ fn root_word(word: &str) -> Option<String> {
     Some(match word {
         "supervisord" | "muster" | "daemon" | "global" => "it is called [musterd] here".to_owned(),
         "unix_http_server" => "it is called [http] here: socket = \"/run/muster.sock\"".to_owned(),
-        "inet_http_server" => "control over TCP is not supported yet; [http] has the Unix socket".to_owned(),
+        "inet_http_server" => "it is a listener of [http] here: listen = [\"http://127.0.0.1:9001\"]".to_owned(),
         "supervisorctl" | "rpcinterface" => "musterctl needs no such table: leave it out".to_owned(),
         "services" | "service" | "programs" | "processes" | "process" | "daemons" => {
             "a program is written [program.NAME]".to_owned()
@@ -186,8 +187,10 @@ fn http_word(word: &str, value: &Value<'_>) -> Option<String> {
         "file" | "path" => format!("it is called socket: socket = {}", shown(value, "\"/run/muster.sock\"")),
         "chmod" => format!("it is called mode: mode = {}", quoted(value, "0600")),
         "chown" => format!("it is called owner: owner = {}", quoted(value, "user:group")),
-        "port" | "bind" | "address" => "control over TCP is not supported yet".to_owned(),
-        "password" => "access is by the socket's mode, owner and allow_users".to_owned(),
+        "port" | "bind" | "address" => "it is called listen: listen = [\"http://127.0.0.1:9001\"]".to_owned(),
+        "password" => "it is in a file: password_file = \"/run/secrets/password\"".to_owned(),
+        "token" => "it is in a file: token_file = \"/run/secrets/token\"".to_owned(),
+        "users" => "each has a table: [http.user.NAME]".to_owned(),
         _ => return None,
     })
 }
@@ -272,7 +275,7 @@ fn logs_word(word: &str) -> Option<String> {
 /// Keys of a program in other systems.
 fn program_word(word: &str, value: &Value<'_>) -> Option<String> {
     supervisords(word, value)
-        .or_else(|| supervisords_events(word))
+        .or_else(|| supervisords_events(word, value))
         .or_else(|| dockers(word, value))
         .or_else(|| systemds(word))
 }
@@ -321,12 +324,16 @@ fn supervisords(word: &str, value: &Value<'_>) -> Option<String> {
 
 const DEPENDENCIES: &str = "it is called depends_on: depends_on = { db = \"ready\" }";
 
-fn supervisords_events(word: &str) -> Option<String> {
-    if word.ends_with("_events_enabled") || word.ends_with("_capture_maxbytes") {
-        return Some("only a supervisord.conf can make events of output".to_owned());
-    }
-    let is_listener = ["buffer_size", "result_handler"].contains(&word);
-    is_listener.then(|| "an event listener needs only stdin = \"supervisor-events\" and events".to_owned())
+fn supervisords_events(word: &str, value: &Value<'_>) -> Option<String> {
+    Some(match word {
+        "stdout_events_enabled" => format!("logs.stdout_events = {}", shown(value, "true")),
+        "stderr_events_enabled" => format!("logs.stderr_events = {}", shown(value, "true")),
+        "stdout_capture_maxbytes" => format!("logs.stdout_capture = {}", shown(value, "\"1MB\"")),
+        "stderr_capture_maxbytes" => format!("logs.stderr_capture = {}", shown(value, "\"1MB\"")),
+        "buffer_size" => format!("event_buffer_size = {}", shown(value, "1024")),
+        "result_handler" => "an event listener needs only stdin = \"supervisor-events\" and events".to_owned(),
+        _ => return None,
+    })
 }
 
 fn dockers(word: &str, value: &Value<'_>) -> Option<String> {
@@ -351,8 +358,10 @@ fn dockers(word: &str, value: &Value<'_>) -> Option<String> {
         }
         "ulimits" | "limits" | "ulimit" => "it is called rlimits: rlimits = { nofile = 65536 }".to_owned(),
         "group_add" => "it is called groups".to_owned(),
-        "cap_add" | "cap_drop" => "capabilities are not supported yet".to_owned(),
-        "mem_limit" | "memory" => "memory_max is not supported yet".to_owned(),
+        "cap_add" | "cap_drop" => {
+            "capabilities lists all that it may have: capabilities = [\"net_bind_service\"]".to_owned()
+        }
+        "mem_limit" | "memory" => format!("it is called memory_max: memory_max = {}", shown(value, "\"512MB\"")),
         "ports" | "image" | "volumes" | "container_name" => {
             "a program runs inside this container: leave it out".to_owned()
         }
@@ -369,6 +378,12 @@ fn systemds(word: &str) -> Option<String> {
         "notification-fd" | "notify" | "ready_fd" => "ready = \"notify\", or ready = { fd = 3 }".to_owned(),
         "partof" | "bindsto" => "restart_with = [\"…\"] restarts it with another".to_owned(),
         "execstart" => "it is called command".to_owned(),
+        "execstartpre" => "it is called pre_start".to_owned(),
+        "execstartpost" => "it is called post_start".to_owned(),
+        "execstop" => "it is called pre_stop; stopsignal follows it".to_owned(),
+        "execstoppost" | "finish" => "it is called post_stop".to_owned(),
+        "capabilityboundingset" | "ambientcapabilities" => "it is called capabilities".to_owned(),
+        "nonewprivileges" => "it is called no_new_privileges".to_owned(),
         "execreload" => "reloadsignal names the signal that reloads".to_owned(),
         "restartsec" | "restart_delay" | "restart_sec" => "backoff = { delay = \"…\" }".to_owned(),
         "timeoutstopsec" => "it is called stopwaitsecs".to_owned(),
@@ -376,6 +391,18 @@ fn systemds(word: &str) -> Option<String> {
         "startlimitburst" | "max_retries" | "max_restarts" => "it is called startretries".to_owned(),
         "after" | "requires" | "wants" | "before" => DEPENDENCIES.to_owned(),
         "description" | "name" => "the name is that of the table, [program.NAME]: leave it out".to_owned(),
+        _ => return None,
+    })
+}
+
+fn hook_word(word: &str) -> Option<String> {
+    Some(match word {
+        "exec" | "run" | "cmd" | "args" => "it is called command: command = [\"…\"]".to_owned(),
+        "timeoutsec" | "timeoutstartsec" | "timeoutstopsec" | "seconds" => "it is called timeout".to_owned(),
+        "ignore_failure" | "optional" => "on_failure = \"ignore\"".to_owned(),
+        "environment" | "env" | "directory" | "umask" | "groups" | "rlimits" => {
+            "a hook has that of its program: leave it out".to_owned()
+        }
         _ => return None,
     })
 }

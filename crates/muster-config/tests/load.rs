@@ -17,8 +17,9 @@ use common::{Here, environment, instance, only, pairs, pairs_of, program, second
 use muster_config::LookedAt;
 use muster_spec::{
     Backoff, Essential, EventType, Exceeded, ExitStatus, Forget, Growth, Jitter, Judged, Kind, Leftovers, Limit,
-    ListenerSpec, LogFormat, LogLevel, Preset, Reset, Resource, RestartPolicy, RestartWhen, Rlimit, SecondSignal,
-    ShutdownBudget, ShutdownOrder, Signal, Sink, StartFailures, Stdin, StopKill, StopScope, Target, UserSpec,
+    ListenerMode, ListenerSpec, LogFormat, LogLevel, PerStream, Preset, Reset, Resource, RestartPolicy, RestartWhen,
+    Rlimit, SecondSignal, ShutdownBudget, ShutdownOrder, Signal, Sink, StartFailures, Stdin, StopKill, StopScope,
+    StreamEvents, Target, UserSpec,
 };
 
 #[test]
@@ -221,12 +222,32 @@ fn an_event_listener_says_which_events_it_gets() {
         only("stdin = \"supervisor-events\"\nevents = [\"TICK_60\", \"PROCESS_STATE\", \"TICK_60\"]\nnumprocs = 2");
     let process = web.instances[1].process.clone();
     let listener = ListenerSpec {
+        results: muster_spec::Results::Judge,
         pool: "web".to_owned(),
         events: vec![EventType::ProcessState, EventType::Tick60],
         buffer_size: ListenerSpec::BUFFER_SIZE,
+        mode: ListenerMode::Patient,
     };
     assert_eq!((process.stdin, process.listener), (Stdin::Events, Some(listener.into())));
     assert_eq!(only("stdin = \"pipe\"").instances[0].process.listener, None);
+    let small = only("stdin = \"supervisor-events\"\nevents = [\"EVENT\"]\nevent_buffer_size = 10");
+    assert_eq!(small.instances[0].process.listener.as_ref().map(|listener| listener.buffer_size), Some(10));
+}
+
+#[test]
+fn output_causes_events_where_the_program_says_so() {
+    let web = only("logs = { stdout_events = true, stderr_capture = \"1MB\" }");
+    let none = StreamEvents::NONE;
+    let expected =
+        PerStream { stdout: StreamEvents { log: true, ..none }, stderr: StreamEvents { capture: 1 << 20, ..none } };
+    assert_eq!(web.instances[0].output.events, expected);
+    // Standard output of a listener is for its answers, also with defaults for all.
+    let all = spec(
+        "[defaults]\nlogs.stdout_events = true\n[program.web]\ncommand = \"a\"\n\
+                    stdin = \"supervisor-events\"\nevents = [\"EVENT\"]",
+    );
+    let listener = &all.programs[0].instances[0].output.events;
+    assert_eq!(*listener, PerStream::both(none));
 }
 
 #[test]
@@ -445,7 +466,7 @@ fn lint_looks_for_commands_and_directories() {
     let here = Here::new(&[
         ("c.toml", "[program.a]\ncommand = \"no-such-command\"\n[program.b]\ncommand = \"/no/such\"\n[program.c]\ncommand = \"{here}/c.toml\"
             [program.d]\ncommand = \"/tmp\"\n[program.e]\ncommand = \"sh\"\ndirectory = \"/no/such\"
-            [program.f]\ncommand = \"sh\"\nclean_environment = true\n[program.g]\ncommand = \"sh\"\nenvironment = { PATH = \"/no\" }\nnumprocs = 5"),
+            [program.f]\ncommand = \"sh\"\nclean_environment = true\n[program.g]\ncommand = \"sh\"\nenvironment = { PATH = \"/no\" }\nnumprocs = 5\n[program.h]\ncommand = \"sh\"\npre_stop = \"/no/drain\""),
     ]);
     let mut loaded = here.load(&["c.toml"]);
     assert!(loaded.diagnostics.is_empty(), "loading does not check");
@@ -463,6 +484,7 @@ fn lint_looks_for_commands_and_directories() {
             "c.toml:8:11: program \"d\": command \"/tmp\" is a directory",
             "c.toml:11:13: program \"e\": directory /no/such cannot be used: no such directory",
             "c.toml:16:11: program \"g\": command \"sh\" is not in PATH",
+            "c.toml:21:12: program \"h\": pre_stop: command \"/no/drain\" cannot be found: no such file",
         ]
     );
 }

@@ -10,11 +10,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use linear::{check, lines, timed};
-use muster_config::{Loaded, Machine, Severity, Source, Unfit, load, open_any};
+use muster_config::{Loaded, Machine, Severity, Source, Unfit, load};
 
 fn loaded(directory: &Path) -> Loaded {
     let paths: [PathBuf; 1] = [directory.join("muster.toml")];
-    load(&Source { paths: &paths, variables: &|_| None, host: "host", open: &open_any })
+    load(&Source::unguarded(&paths, &|_| None, "host"))
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn said_about(directory: &Path, text: &str) -> String {
     let path = directory.join("c.toml");
     fs::write(&path, text.replace("\\0", "\0")).unwrap();
     let paths = [path];
-    let loaded = load(&Source { paths: &paths, variables: &variable, host: "box", open: &muster_config::open_any });
+    let loaded = load(&Source::unguarded(&paths, &variable, "box"));
     let rendered = loaded.render(false);
     for diagnostic in &loaded.diagnostics {
         let place = format!("{}:{}:{}:", diagnostic.file.display(), diagnostic.line, diagnostic.column);
@@ -81,7 +81,7 @@ fn of_many_errors_the_first_are_reported_and_the_rest_counted() {
         (0..10_000).map(|n| format!("[program.p{n}]\ncommand = \"x\"\nnonsense = 1\ndepends_on = [\"q{n}\"]\n"));
     fs::write(&path, programs.collect::<String>()).unwrap();
     let paths = [path];
-    let loaded = load(&Source { paths: &paths, variables: &variable, host: "box", open: &muster_config::open_any });
+    let loaded = load(&Source::unguarded(&paths, &variable, "box"));
     assert!(loaded.spec.is_none());
     assert_eq!(loaded.diagnostics.len(), 101);
     assert_eq!(loaded.diagnostics[100].message, "and 19900 more errors from here on");
@@ -91,7 +91,7 @@ fn of_many_errors_the_first_are_reported_and_the_rest_counted() {
 #[test]
 fn a_missing_file_is_reported_with_its_name() {
     let paths = [PathBuf::from("/no/such/muster.toml")];
-    let loaded = load(&Source { paths: &paths, variables: &variable, host: "box", open: &muster_config::open_any });
+    let loaded = load(&Source::unguarded(&paths, &variable, "box"));
     assert!(loaded.spec.is_none() && loaded.files.is_empty());
     assert_eq!(
         loaded.render(false),
@@ -105,7 +105,7 @@ fn the_line_is_underlined_and_the_hint_follows() {
     let path = directory.path().join("shop.toml");
     fs::write(&path, "[program.web]\ncommand = \"x\"\nstopwaitsecs = -5\n").unwrap();
     let paths = [path.clone()];
-    let loaded = load(&Source { paths: &paths, variables: &variable, host: "box", open: &muster_config::open_any });
+    let loaded = load(&Source::unguarded(&paths, &variable, "box"));
     let expected = "error: shop.toml:3:16: program \"web\": stopwaitsecs must not be negative: -5
   |
 3 | stopwaitsecs = -5

@@ -98,7 +98,7 @@ fn mutate(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
 fn check(path: &Path, text: &[u8]) {
     fs::write(path, text).unwrap();
     let paths = [path.to_owned()];
-    let mut loaded = load(&Source { paths: &paths, variables: &|_| None, host: "box", open: &muster_config::open_any });
+    let mut loaded = load(&Source::unguarded(&paths, &|_| None, "box"));
     loaded.lint(&mut Machine { variables: &|_| None, look_up: &mut |_| None });
     let has_errors = loaded.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     assert_eq!(loaded.spec.is_none(), has_errors);

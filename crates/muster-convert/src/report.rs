@@ -1,5 +1,6 @@
 //! The lines about differences between the original and the configuration that was written.
 
+use muster_spec::arrange;
 use std::collections::HashSet;
 use std::fmt;
 
@@ -129,7 +130,7 @@ impl Report {
     }
 
     pub(crate) fn sort(&mut self) {
-        self.lines.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+        arrange::sort_by(&mut self.lines, |a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
     }
 }
 

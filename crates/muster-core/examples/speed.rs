@@ -14,7 +14,7 @@ use muster_core::{
     Effect, Input, Principal, RequestId, Settings, ShutdownReason, Supervisor, Time, Verb, random::Random,
 };
 use muster_spec::{
-    Dependency, DependencyCondition, Essential, Exit, InstanceSpec, Kind, Leftovers, OutputSpec, ProcessSpec,
+    Dependency, DependencyCondition, Essential, Exit, InstanceSpec, Kind, Leftovers, Numprocs, OutputSpec, ProcessSpec,
     ProgramSpec, RestartPolicy, RunId, Signal, StopKill, StopScope, StopSpec, StopStep, Target,
 };
 
@@ -107,7 +107,7 @@ impl Shell {
 
     fn command(&mut self, verb: Verb) {
         let select = "all".parse().expect("\"all\" is a valid selector");
-        self.hand(Input::Commanded { request: RequestId(1), select, verb, wait: true, by: Principal { uid: 0 } });
+        self.hand(Input::Commanded { request: RequestId(1), select, verb, wait: true, by: Principal::Uid(0) });
     }
 }
 
@@ -123,7 +123,9 @@ fn program(number: u32, priority: u32) -> ProgramSpec {
         ready: None,
         start_timeout: InstanceSpec::START_TIMEOUT,
         watchdog: None,
+        memory_max: None,
         probes: Vec::new(),
+        hooks: muster_spec::Hooks::default(),
     };
     let stop = StopStep { signal: Signal::TERM, patience: Duration::from_secs(10) };
     ProgramSpec {
@@ -148,6 +150,8 @@ fn program(number: u32, priority: u32) -> ProgramSpec {
             leftover_wait: StopSpec::LEFTOVER_WAIT,
         },
         reload_signal: None,
+        unshown: None,
+        numprocs: Numprocs::of(1),
         instances: vec![Arc::new(instance)],
     }
 }

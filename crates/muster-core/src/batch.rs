@@ -5,17 +5,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use muster_spec::InstanceId;
 
 use crate::cause::{Asker, StopCause};
 use crate::order::{Group, Wave};
 
 /// Identifies a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct BatchId(u64);
 
 /// Why the members are stopped, and what follows once all of them are down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Purpose {
     /// Nothing follows.
     Stop(Asker),
@@ -49,7 +52,7 @@ pub(crate) enum Next {
     End,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Batch {
     purpose: Purpose,
     members: BTreeSet<InstanceId>,
@@ -118,7 +121,7 @@ impl Batch {
 }
 
 /// All active batches.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Batches {
     batches: BTreeMap<BatchId, Batch>,
     next: u64,

@@ -7,13 +7,34 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// The time needed by the waves still to come, by priority.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "Vec<(i64, Duration, usize)>", into = "Vec<(i64, Duration, usize)>")]
 pub(crate) struct Wants {
     /// Number of members by the time they need.
     waves: BTreeMap<i64, BTreeMap<Duration, usize>>,
     /// Sum of the longest time needed in each wave, in nanoseconds: very long times must not overflow it.
     total: u128,
+}
+
+impl From<Wants> for Vec<(i64, Duration, usize)> {
+    fn from(wants: Wants) -> Vec<(i64, Duration, usize)> {
+        let members =
+            |(rank, wave): (i64, BTreeMap<Duration, usize>)| wave.into_iter().map(move |(it, n)| (rank, it, n));
+        wants.waves.into_iter().flat_map(members).collect()
+    }
+}
+
+impl From<Vec<(i64, Duration, usize)>> for Wants {
+    fn from(members: Vec<(i64, Duration, usize)>) -> Wants {
+        let mut wants = Wants::default();
+        for (rank, patience, count) in members {
+            (0..count).for_each(|_| wants.add(rank, patience));
+        }
+        wants
+    }
 }
 
 impl Wants {

@@ -4,23 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_spec::{InstanceId, Signal, Span};
+use serde::{Deserialize, Serialize};
 
-/// A client that asks the daemon for something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Principal {
-    /// Its user id, as the kernel reports it.
-    pub uid: u32,
-}
+use muster_spec::{Hook, InstanceId, Signal, Span};
 
-impl fmt::Display for Principal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "user id {}", self.uid)
-    }
-}
+pub use muster_spec::Principal;
 
 /// The origin of a requested stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Asker {
     /// A command to stop it.
     Stop(Principal),
@@ -30,12 +22,15 @@ pub enum Asker {
     Reload(Option<Principal>),
     /// A probe whose failure stops the program.
     Probe,
+    /// Too much memory, whose consequence is a stop.
+    Memory,
     /// The restart of a program that this one restarts with.
     RestartWith,
 }
 
 /// Why the supervisor ended a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StopCause {
     /// A stop was requested.
     Asked(Asker),
@@ -53,6 +48,18 @@ pub enum StopCause {
         /// Time without a notification; `None` if it triggered the watchdog itself.
         silent: Option<Duration>,
     },
+    /// Its processes had more memory than they may.
+    Memory {
+        /// How much, in words.
+        detail: Arc<str>,
+    },
+    /// A hook of the run failed.
+    Hook {
+        /// The hook.
+        hook: Hook,
+        /// How it failed, in words.
+        detail: Arc<str>,
+    },
     /// It did not become ready in time.
     StartTimeout,
     /// Its process did not execute the program in time.
@@ -64,6 +71,22 @@ impl StopCause {
     pub const fn is_failure(&self) -> bool {
         !matches!(self, StopCause::Asked(_) | StopCause::Shutdown)
     }
+
+    /// One word for it, as `post_stop` gets it in MUSTER_EXIT_CAUSE.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            StopCause::Asked(Asker::Stop(_)) => "stop",
+            StopCause::Asked(Asker::Restart(_) | Asker::RestartWith) => "restart",
+            StopCause::Asked(Asker::Reload(_)) => "reload",
+            StopCause::Asked(Asker::Probe) | StopCause::Probe { .. } => "probe",
+            StopCause::Shutdown => "shutdown",
+            StopCause::Watchdog { .. } => "watchdog",
+            StopCause::Asked(Asker::Memory) | StopCause::Memory { .. } => "memory",
+            StopCause::Hook { .. } => "hook",
+            StopCause::StartTimeout => "start_timeout",
+            StopCause::ExecTimeout => "exec_timeout",
+        }
+    }
 }
 
 impl fmt::Display for StopCause {
@@ -71,6 +94,7 @@ impl fmt::Display for StopCause {
         match self {
             StopCause::Asked(Asker::Stop(_) | Asker::Restart(_)) => f.write_str("stopped by a command"),
             StopCause::Asked(Asker::Probe) => f.write_str("a probe failed"),
+            StopCause::Asked(Asker::Memory) => f.write_str("it had too much memory"),
             StopCause::Asked(Asker::Reload(_)) => f.write_str("the configuration changed"),
             StopCause::Asked(Asker::RestartWith) => f.write_str("a program it restarts with was restarted"),
             StopCause::Shutdown => f.write_str("the daemon is shutting down"),
@@ -79,6 +103,8 @@ impl fmt::Display for StopCause {
                 write!(f, "watchdog: no sign of life for {}", Span(*silent))
             }
             StopCause::Watchdog { silent: None } => f.write_str("watchdog: triggered by the program"),
+            StopCause::Hook { hook, detail } => write!(f, "{}: {detail}", hook.name()),
+            StopCause::Memory { detail } => write!(f, "memory: {detail}"),
             StopCause::StartTimeout => f.write_str("it did not become ready in time"),
             StopCause::ExecTimeout => f.write_str("its program was not executed in time"),
         }
@@ -86,14 +112,15 @@ impl fmt::Display for StopCause {
 }
 
 /// Why the daemon is shutting down.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ShutdownReason {
     /// The daemon got this signal.
     Signal(Signal),
-    /// A process of one of the daemon's own trees sent it this signal.
+    /// A process of one of the daemon's own trees sent it this signal, or requested it as a client of supervisord.
     Program {
-        /// The signal.
-        signal: Signal,
+        /// The signal; `None` for a request.
+        signal: Option<Signal>,
         /// The instance that the process belongs to; `None` if it was a probe's command.
         sender: Option<InstanceId>,
     },
@@ -103,6 +130,8 @@ pub enum ShutdownReason {
     Essential(InstanceId),
     /// A probe of this instance failed, with `on_failure = "shutdown"`.
     Probe(InstanceId),
+    /// This instance had too much memory, with `action = "shutdown"`.
+    Memory(InstanceId),
     /// Every autostarted program has exited and will not be restarted.
     Done,
 }
@@ -111,10 +140,12 @@ impl ShutdownReason {
     /// The signal that asked for the shutdown, if one did.
     pub const fn signal(&self) -> Option<Signal> {
         match self {
-            ShutdownReason::Signal(signal) | ShutdownReason::Program { signal, .. } => Some(*signal),
+            ShutdownReason::Signal(signal) => Some(*signal),
+            ShutdownReason::Program { signal, .. } => *signal,
             ShutdownReason::Command(_)
             | ShutdownReason::Essential(_)
             | ShutdownReason::Probe(_)
+            | ShutdownReason::Memory(_)
             | ShutdownReason::Done => None,
         }
     }

@@ -6,21 +6,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use muster_spec::{
-    Exit, InstanceId, InstanceSpec, ProgramSpec, RunEnd, RunId, Selector, ShutdownBudget, Signal, SignalScope,
-    SpawnError, State,
+    Exit, Hook, InstanceId, InstanceSpec, ProgramSpec, RunEnd, RunId, Selector, ShutdownBudget, Signal, SignalScope,
+    SpawnError,
 };
 
-use crate::cause::{Principal, ShutdownReason, StopCause};
-use crate::health::{Health, ProbeOutcome};
+use crate::cause::{Principal, ShutdownReason};
+use crate::event::Event;
+use crate::health::ProbeOutcome;
 use crate::leftover::LeftBehind;
-use crate::plan::ReloadPlan;
 use crate::request::{Outcome, RequestId, Verb};
-use crate::restart::Verdict;
 use crate::settings::Settings;
 
 /// An event the shell reports to the core.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Input {
     /// The daemon is up: start the autostarted programs.
     Booted,
@@ -85,6 +87,17 @@ pub enum Input {
         /// The processes left behind.
         left: LeftBehind,
     },
+    /// A hook of this run has ended, and no process of its tree is left.
+    HookFinished {
+        /// The run.
+        run: RunId,
+        /// The hook.
+        hook: Hook,
+        /// Its exit, or why it could not be executed.
+        end: Result<Exit, SpawnError>,
+        /// The last line of its output; empty if there is none.
+        said: Box<str>,
+    },
     /// The run reported that it is ready.
     Ready {
         /// The run.
@@ -128,6 +141,13 @@ pub enum Input {
         /// The run.
         run: RunId,
     },
+    /// The processes of the run had more memory than [`InstanceSpec::memory_max`] allows, for longer than it allows.
+    MemoryExceeded {
+        /// The run.
+        run: RunId,
+        /// How much, in words.
+        detail: String,
+    },
     /// The run set its watchdog interval.
     WatchdogChanged {
         /// The run.
@@ -142,6 +162,7 @@ pub enum Input {
         /// The client that asked for it, if one did.
         by: Option<Principal>,
         /// All programs of the new configuration.
+        #[serde(skip)]
         programs: Vec<Arc<ProgramSpec>>,
         /// The daemon settings that the core uses.
         settings: Settings,
@@ -151,7 +172,8 @@ pub enum Input {
 }
 
 /// An order to the shell.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// Start a process; answer with `Spawned` or `SpawnFailed`.
     Spawn {
@@ -160,7 +182,32 @@ pub enum Effect {
         /// The instance it belongs to.
         instance: InstanceId,
         /// The process to execute.
+        #[serde(skip)]
         spec: Arc<InstanceSpec>,
+    },
+    /// Run a hook in the context of the program, as a process tree of its own; answer with `HookFinished` exactly once,
+    /// when no process of the tree is left.
+    RunHook {
+        /// The run.
+        run: RunId,
+        /// The instance it belongs to.
+        instance: InstanceId,
+        /// The hook: see [`muster_spec::Hooks::get`].
+        hook: Hook,
+        /// The configuration of the hook and its context.
+        #[serde(skip)]
+        spec: Arc<InstanceSpec>,
+        /// The run that has ended, for `post_stop`.
+        after: Option<Box<AfterRun>>,
+    },
+    /// Signal every process of the tree of a hook.
+    EndHook {
+        /// The run.
+        run: RunId,
+        /// The hook.
+        hook: Hook,
+        /// The signal, TERM or KILL.
+        signal: Signal,
     },
     /// Signal a run whose main process is alive.
     Signal {
@@ -220,6 +267,7 @@ pub enum Effect {
         /// The check: see [`InstanceSpec::check`].
         probe: usize,
         /// The configuration of the checks.
+        #[serde(skip)]
         spec: Arc<InstanceSpec>,
     },
     /// Abandon all checks of this run, and kill the commands they execute.
@@ -248,230 +296,15 @@ pub enum Effect {
     },
 }
 
-/// A fact that observers may want to know.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// An instance changed its state.
-    State {
-        /// The instance.
-        instance: InstanceId,
-        /// Previous state.
-        from: State,
-        /// New state.
-        to: State,
-        /// Its run, current or last.
-        run: Option<RunId>,
-    },
-    /// A run ended, or could not be started.
-    Ended(Box<EndedRun>),
-    /// The restart policy decided to restart.
-    Retry {
-        /// The instance.
-        instance: InstanceId,
-        /// Delay before the restart.
-        delay: Duration,
-        /// Number of this restart in a row, from 1.
-        attempt: u32,
-        /// Maximum number of restarts; `None` if unlimited or counted differently.
-        limit: Option<u32>,
-        /// The rule applied.
-        verdict: Box<Verdict>,
-    },
-    /// The restart policy decided that an end is final.
-    Final {
-        /// The instance.
-        instance: InstanceId,
-        /// The run that ended.
-        run: RunId,
-        /// The rule applied.
-        verdict: Box<Verdict>,
-    },
-    /// A run became ready, or is no longer.
-    Ready {
-        /// The instance.
-        instance: InstanceId,
-        /// The run.
-        run: RunId,
-        /// Whether it is ready now.
-        is_ready: bool,
-    },
-    /// A run became healthy or unhealthy.
-    Health {
-        /// The instance.
-        instance: InstanceId,
-        /// The run.
-        run: RunId,
-        /// Its health now.
-        health: Health,
-        /// The probe that decided.
-        probe: usize,
-        /// The result of its last check, in words.
-        detail: String,
-    },
-    /// A check failed, which alone may not reach the threshold.
-    ProbeFailed {
-        /// The instance.
-        instance: InstanceId,
-        /// The run.
-        run: RunId,
-        /// The check.
-        probe: usize,
-        /// Consecutive failures, including this one.
-        failures: u32,
-        /// The result of the check, in words.
-        detail: String,
-    },
-    /// The supervisor considers a run failed and is stopping it.
-    Failing {
-        /// The instance.
-        instance: InstanceId,
-        /// The run.
-        run: RunId,
-        /// The reason.
-        cause: StopCause,
-    },
-    /// An instance waits for a dependency that cannot be met without intervention.
-    Waiting {
-        /// The instance.
-        instance: InstanceId,
-        /// The unmet conditions, in words.
-        on: Vec<String>,
-    },
-    /// A new configuration is active.
-    Configured {
-        /// The changes.
-        plan: Arc<ReloadPlan>,
-    },
-    /// A run did not stop in time and gets SIGKILL.
-    Killed {
-        /// The instance.
-        instance: InstanceId,
-        /// The run.
-        run: RunId,
-        /// How long it had been given.
-        waited: Duration,
-        /// Whether the shutdown budget or a second signal cut its configured time short.
-        cut_short: bool,
-        /// Whether its main process had ended before, and only processes left behind are killed.
-        left_behind: bool,
-    },
-    /// Processes left behind by a run were found, and get the stop signal or SIGKILL.
-    LeftBehind {
-        /// The instance.
-        instance: InstanceId,
-        /// The run.
-        run: RunId,
-        /// The processes.
-        left: Box<LeftBehind>,
-    },
-    /// Processes are left although SIGKILL was sent. Published after one, two, four, eight seconds and so on.
-    Stuck {
-        /// The instance.
-        instance: InstanceId,
-        /// The run.
-        run: RunId,
-        /// How long it has been stopping.
-        since: Duration,
-    },
-    /// The daemon is shutting down.
-    ShutdownBegan {
-        /// The reason.
-        reason: ShutdownReason,
-        /// The reason in words.
-        why: Box<str>,
-        /// The budget for the whole shutdown.
-        timeout: ShutdownBudget,
-    },
-    /// These instances have used up their share of the budget and are still stopping while the next ones get their stop
-    /// signal.
-    ShutdownOverlaps {
-        /// The instances.
-        living: Vec<InstanceId>,
-    },
-    /// A second signal: SIGKILL to all programs.
-    ShutdownHurried,
-    /// Everything has stopped, or the budget is used up.
-    ShutdownEnded(Box<Account>),
-}
-
-/// How a run ended.
-#[derive(Clone, Debug, PartialEq)]
-pub struct EndedRun {
-    /// The instance.
-    pub instance: InstanceId,
-    /// The run.
-    pub run: RunId,
+/// A run that has ended, for its `post_stop`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AfterRun {
     /// How it ended.
     pub end: RunEnd,
+    /// Why the supervisor ended it, in one word: see [`StopCause::word`](crate::cause::StopCause::word); `itself` if it did not.
+    pub cause: &'static str,
+    /// Whether no other run follows, as far as is known now.
+    pub is_final: bool,
     /// How long it lasted.
     pub uptime: Duration,
-    /// Whether the end was expected: a success, or a requested stop.
-    pub expected: bool,
-    /// Why the supervisor ended it, if it did.
-    pub cause: Option<StopCause>,
-}
-
-/// The summary of a shutdown.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Account {
-    /// The reason for it.
-    pub reason: ShutdownReason,
-    /// The reason in words: the daemon's last log line.
-    pub why: Box<str>,
-    /// The container's exit code.
-    pub code: u8,
-    /// The instances that had to be killed.
-    pub killed: Vec<InstanceId>,
-    /// The instances that still had processes.
-    pub left: Vec<InstanceId>,
-    /// The instance that took longest to stop, and how long, if any had to be stopped.
-    pub slowest: Option<(InstanceId, Duration)>,
-}
-
-impl Event {
-    /// The instance it concerns; `None` for events of the daemon itself.
-    pub fn instance(&self) -> Option<InstanceId> {
-        match self {
-            Event::Ended(ended) => Some(ended.instance),
-            Event::State { instance, .. }
-            | Event::Retry { instance, .. }
-            | Event::Final { instance, .. }
-            | Event::Ready { instance, .. }
-            | Event::Health { instance, .. }
-            | Event::ProbeFailed { instance, .. }
-            | Event::Failing { instance, .. }
-            | Event::Waiting { instance, .. }
-            | Event::Killed { instance, .. }
-            | Event::LeftBehind { instance, .. }
-            | Event::Stuck { instance, .. } => Some(*instance),
-            Event::Configured { .. }
-            | Event::ShutdownBegan { .. }
-            | Event::ShutdownOverlaps { .. }
-            | Event::ShutdownHurried
-            | Event::ShutdownEnded(_) => None,
-        }
-    }
-
-    /// The run it concerns.
-    pub fn run(&self) -> Option<RunId> {
-        match self {
-            Event::State { run, .. } => *run,
-            Event::Ended(ended) => Some(ended.run),
-            Event::Final { run, .. }
-            | Event::Ready { run, .. }
-            | Event::Health { run, .. }
-            | Event::ProbeFailed { run, .. }
-            | Event::Failing { run, .. }
-            | Event::Killed { run, .. }
-            | Event::LeftBehind { run, .. }
-            | Event::Stuck { run, .. } => Some(*run),
-            Event::Retry { .. }
-            | Event::Waiting { .. }
-            | Event::Configured { .. }
-            | Event::ShutdownBegan { .. }
-            | Event::ShutdownOverlaps { .. }
-            | Event::ShutdownHurried
-            | Event::ShutdownEnded(_) => None,
-        }
-    }
 }

@@ -8,10 +8,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use muster_spec::{Dependency, DependencyCondition, ProgramSpec};
 
 /// The set of dependency conditions that an instance meets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Met(u8);
 
 impl Met {
@@ -31,7 +33,7 @@ type Node = u32;
 
 const NOBODY: Node = Node::MAX;
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Program {
     /// The places of its instances: the first, and the number of them.
     first: u32,
@@ -49,7 +51,7 @@ struct Program {
 }
 
 /// All programs and their dependencies.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Graph {
     programs: Vec<Program>,
     /// The program of the instance at each place, if the instance counts for conditions.

@@ -6,12 +6,14 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use muster_spec::{InstanceSpec, ProbeKind, ReadySpec};
 
 use crate::time::Time;
 
 /// The result of one check.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeOutcome {
     /// Whether it succeeded.
     pub success: bool,
@@ -20,7 +22,8 @@ pub struct ProbeOutcome {
 }
 
 /// Whether a run is ready to serve.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Readiness {
     /// No result yet, which counts as not ready.
     #[default]
@@ -32,7 +35,8 @@ pub enum Readiness {
 }
 
 /// Whether a run is healthy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Health {
     /// No result yet, or no probes.
     #[default]
@@ -61,7 +65,7 @@ pub(crate) struct Answer {
 }
 
 /// The state of one check.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Check {
     /// When it starts next; `None` while it is running, must not start yet, or is finished.
     due: Option<Time>,
@@ -75,7 +79,7 @@ struct Check {
 }
 
 /// All checks of one run, in the order of its probes; the check of its readiness rule comes last.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Checks {
     executed: Time,
     checks: Vec<Check>,
@@ -266,7 +270,9 @@ mod tests {
             ready: None,
             start_timeout: InstanceSpec::START_TIMEOUT,
             watchdog: None,
+            memory_max: None,
             probes: probes.to_vec(),
+            hooks: muster_spec::Hooks::default(),
         }
     }
 

@@ -5,13 +5,15 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use muster_spec::RunId;
 
 /// Maximum number of processes listed by name.
 pub const MOST_NAMED: usize = 5;
 
 /// Processes that a run left behind, when they were signalled.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftBehind {
     /// Names and PIDs of the first [`MOST_NAMED`].
     pub named: Vec<(String, u32)>,

@@ -40,9 +40,11 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod blank;
 mod budget;
 pub mod cause;
 pub mod effect;
+pub mod event;
 mod graph;
 pub mod health;
 pub mod leftover;
@@ -50,6 +52,7 @@ pub mod order;
 pub mod plan;
 pub mod program;
 pub mod random;
+pub mod recording;
 pub mod request;
 pub mod restart;
 mod serial;
@@ -61,7 +64,8 @@ pub mod time;
 pub mod timers;
 
 pub use cause::{Asker, Principal, ShutdownReason, StopCause};
-pub use effect::{Account, Effect, EndedRun, Event, Input};
+pub use effect::{AfterRun, Effect, Input};
+pub use event::{Account, EndedHook, EndedRun, Event};
 pub use health::{Health, ProbeOutcome, Readiness};
 pub use leftover::LeftBehind;
 pub use plan::ReloadPlan;
@@ -70,5 +74,5 @@ pub use request::{Awaited, Done, Failure, Outcome, RequestId, Verb};
 
 pub use restart::Verdict;
 pub use settings::Settings;
-pub use supervisor::Supervisor;
+pub use supervisor::{Checkpoint, Supervisor};
 pub use time::Time;

@@ -9,12 +9,14 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use muster_spec::InstanceId;
 
 use crate::graph::Graph;
 
 /// The members of a wave that stop at the same time.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Group {
     pub(crate) members: Vec<InstanceId>,
     /// Number of groups of the wave that must be gone before.
@@ -24,7 +26,7 @@ pub(crate) struct Group {
 }
 
 /// Instances that stop together by priority.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Wave {
     pub(crate) rank: i64,
     pub(crate) groups: Vec<Group>,

@@ -6,10 +6,12 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use muster_spec::{InstanceSpec, OutputSpec, ProgramSpec};
 
 /// The changes of a reload. Instance names, in the order of the configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ReloadPlan {
     /// New instances, which start if autostarted.
     pub added: Vec<String>,
@@ -123,7 +125,8 @@ pub(crate) fn difference(
     program: &ProgramSpec,
     spec: &InstanceSpec,
 ) -> Difference {
-    let InstanceSpec { name, index: _, process, output, ready, start_timeout, watchdog, probes } = spec;
+    let InstanceSpec { name, index: _, process, output, ready, start_timeout, watchdog, probes, hooks, memory_max } =
+        spec;
     // Everything fixed when the process is spawned: its command and environment, its pipes, how it reports.
     let needs_another = was_spec.process != *process
         || *was_spec.output != (OutputSpec { rotation: was_spec.output.rotation, ..OutputSpec::clone(output) })
@@ -136,6 +139,8 @@ pub(crate) fn difference(
         && was_spec.output.rotation == output.rotation
         && was_spec.start_timeout == *start_timeout
         && was_spec.probes == *probes
+        && was_spec.hooks == *hooks
+        && was_spec.memory_max == *memory_max
         && has_same_rules(was, program);
     if is_same { Difference::None } else { Difference::Rules }
 }
@@ -157,9 +162,16 @@ fn has_same_rules(was: &ProgramSpec, program: &ProgramSpec) -> bool {
         essential,
         stop,
         reload_signal,
-        instances: _,
+        unshown: _,
+        numprocs,
+        instances,
     } = program;
-    was.groups == *groups
+    // Of another number, only the instances beyond the smaller one are news.
+    let has_same_number = was.numprocs.configured == numprocs.configured || was.instances.len() != instances.len();
+    let has_same_bounds = (was.numprocs.least, was.numprocs.most) == (numprocs.least, numprocs.most);
+    has_same_number
+        && has_same_bounds
+        && was.groups == *groups
         && was.kind == *kind
         && was.autostart == *autostart
         && was.restart == *restart

@@ -66,10 +66,20 @@
 //! | `LeftBehind`           | -               | -               | -        | -                 | -       | -       |
 //! | `TreeGone`             | STARTING, spawn | -               | STOPPED  | STARTING, spawn   | -       | -       |
 //! | `TreeGone`, delay over | STARTING, spawn | STARTING, spawn | STOPPED  | STARTING, spawn   | -       | -       |
+//!
+//! With hooks ([`hooks`]) a run has more phases, and the cells above apply when a phase is over. A second shutdown kills
+//! the hook of any phase.
+//!
+//! - `pre_start`, in STARTING without a main process, delays the spawn. A stop ends it, in STOPPING.
+//! - `post_start`, in STARTING once the run is ready and has lasted, delays RUNNING. A stop ends it, in STOPPING.
+//! - `pre_stop`, in STOPPING or where a run fails, delays the stop signal until its timeout.
+//! - `post_stop`, after `TreeGone`, delays STOPPED and the next spawn. The state is entered before it.
 
 mod checks;
 mod configure;
 mod ending;
+mod hooks;
+mod run;
 mod stopping;
 mod view;
 
@@ -77,21 +87,25 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_spec::{Exit, Goal, InstanceId, InstanceSpec, Kind, ProgramSpec, RunEnd, RunId, Signal, SpawnError, State};
+use serde::{Deserialize, Serialize};
+
+use muster_spec::{Exit, Goal, Hook, InstanceId, InstanceSpec, Kind, ProgramSpec, RunEnd, RunId, SpawnError, State};
 
 use crate::batch::BatchId;
-use crate::cause::{Principal, StopCause};
-use crate::effect::{Effect, Event};
-use crate::health::{Checks, Health};
-use crate::leftover::LeftBehind;
+use crate::cause::StopCause;
+use crate::effect::Effect;
+use crate::event::Event;
 use crate::random::Random;
 use crate::request::Change;
-use crate::restart::{self, Tally, Verdict};
+use crate::restart::{self, Tally};
 use crate::stop::StopPlan;
 use crate::time::Time;
 use crate::timers::{Slot, Timers};
 
+use run::{Run, Stage};
+
 pub(crate) use ending::FinalEnd;
+pub use run::PastRun;
 
 /// How long a new process may take to execute its program before it is considered hung and is killed: a working
 /// directory or a program on a dead network file system blocks forever. There is no upstream default; systemd's
@@ -100,56 +114,6 @@ pub const EXEC_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Number of past runs kept per instance.
 pub const HISTORY: usize = 20;
-
-/// A run, from the order to spawn it until no process of its tree is left.
-#[derive(Clone, Debug)]
-struct Run {
-    id: RunId,
-    /// The configuration its process was spawned with, regardless of later reloads.
-    spec: Arc<InstanceSpec>,
-    began: Time,
-    is_executed: bool,
-    main_lives: bool,
-    stop: Option<StopPlan>,
-    /// Why the supervisor is ending it.
-    cause: Option<StopCause>,
-    /// The signal that a client had sent to it last.
-    signalled: Option<(Signal, Principal)>,
-    /// Whether its readiness rule has been met.
-    said_ready: bool,
-    /// Whether it was ready at the last check, and whether it ever was.
-    was_ready_now: bool,
-    was_ready: bool,
-    health: Health,
-    checks: Option<Box<Checks>>,
-    /// Its watchdog interval.
-    watchdog: Option<Duration>,
-}
-
-/// A run that ended.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PastRun {
-    /// The run.
-    pub run: RunId,
-    /// When it started.
-    pub began: Time,
-    /// When its main process ended.
-    pub ended: Time,
-    /// How it ended.
-    pub end: RunEnd,
-    /// Whether that was a success: an expected exit status, or a requested stop.
-    pub success: bool,
-    /// Whether it was being stopped when it ended.
-    pub was_stopping: bool,
-    /// Why the supervisor ended it, if it did.
-    pub cause: Option<StopCause>,
-    /// The last signal that a client sent to it, and the client.
-    pub signalled: Option<(Signal, Principal)>,
-    /// The decision about its end, and the rule applied.
-    pub verdict: Verdict,
-    /// The processes it left behind, if any had to be signalled.
-    pub left_behind: Option<Box<LeftBehind>>,
-}
 
 /// The context of one input: where an instance puts its effects.
 pub(crate) struct Turn<'a> {
@@ -163,10 +127,12 @@ pub(crate) struct Turn<'a> {
 }
 
 /// One instance of a program.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Instance {
     id: InstanceId,
+    #[serde(skip, default = "crate::blank::no_program")]
     program: Arc<ProgramSpec>,
+    #[serde(skip, default = "crate::blank::no_instance")]
     spec: Arc<InstanceSpec>,
     goal: Goal,
     state: State,
@@ -184,29 +150,10 @@ pub struct Instance {
     was_stopped_by_hand: bool,
     /// Whether the end of its run is final, because it is being stopped for a failed probe.
     fails_for_good: bool,
+    /// Whether `pre_start` has succeeded before.
+    was_prepared: bool,
     /// The stop batch it belongs to.
     pub(crate) batch: Option<BatchId>,
-}
-
-impl Run {
-    fn begin(id: RunId, spec: Arc<InstanceSpec>, now: Time) -> Run {
-        Run {
-            id,
-            spec,
-            began: now,
-            is_executed: false,
-            main_lives: true,
-            stop: None,
-            cause: None,
-            signalled: None,
-            said_ready: false,
-            was_ready_now: false,
-            was_ready: false,
-            health: Health::Unknown,
-            checks: None,
-            watchdog: None,
-        }
-    }
 }
 
 /// Inputs from the supervisor.
@@ -230,6 +177,7 @@ impl Instance {
             is_leaving: false,
             was_stopped_by_hand: false,
             fails_for_good: false,
+            was_prepared: false,
             batch: None,
         }
     }
@@ -380,11 +328,16 @@ impl Instance {
 
     /// No process of the tree is left.
     pub(crate) fn tree_gone(&mut self, turn: &mut Turn<'_>) {
-        if self.run.as_ref().is_none_or(|run| run.main_lives) {
-            return;
+        if let Some(run) = self.run.as_mut().filter(|run| run.stage == Stage::Leftovers) {
+            run.stage = Stage::Gone;
+            self.disarm_stop();
+            self.run_post_stop(turn);
         }
+    }
+
+    /// No process of the run is left, and all its hooks have ended.
+    fn run_is_over(&mut self, turn: &mut Turn<'_>) {
         self.run = None;
-        self.disarm_stop();
         if self.state == State::Stopping {
             self.enter(turn, State::Stopped);
         } else {
@@ -414,6 +367,7 @@ impl Instance {
             Some(Slot::Ready) => self.fail_run(turn, StopCause::StartTimeout),
             Some(Slot::Watchdog) => self.watchdog_expired(turn),
             Some(Slot::Check) => self.start_checks(turn),
+            Some(Slot::Hook) => self.hook_deadline(turn),
         }
         true
     }
@@ -431,6 +385,7 @@ impl Instance {
             self.timers.clear();
             self.stop_checks(turn);
         }
+        self.rearm_hook();
         if from != to {
             turn.effects.push_back(Effect::Publish(Event::State { instance: self.id, from, to, run: self.last_run }));
         }
@@ -473,8 +428,19 @@ impl Instance {
         self.last_run = Some(run);
         self.tally.count_start(self.program.restart.limit, turn.now);
         self.enter(turn, State::Starting);
+        match self.spec.hooks.pre_start.clone().filter(|hook| !(hook.once && self.was_prepared)) {
+            Some(hook) => self.run_hook(turn, Hook::PreStart, &hook),
+            None => self.spawn(turn),
+        }
+    }
+
+    /// Orders the main process, with the configuration of now.
+    fn spawn(&mut self, turn: &mut Turn<'_>) {
+        let Some(run) = &mut self.run else { return };
+        (run.stage, run.began, run.spec) = (Stage::Main, turn.now, Arc::clone(&self.spec));
+        let (run, spec) = (run.id, Arc::clone(&self.spec));
         self.timers.arm(Slot::Start, turn.now + EXEC_DEADLINE);
-        turn.effects.push_back(Effect::Spawn { run, instance: self.id, spec: Arc::clone(&self.spec) });
+        turn.effects.push_back(Effect::Spawn { run, instance: self.id, spec });
     }
 
     /// Either it has been up for `startsecs`, or its process never executed the program.

@@ -2,8 +2,10 @@
 //!
 //! The same seed gives the same delays, so that a simulation is reproducible. SplitMix64 (Steele, Lea, Flood 2014).
 
+use serde::{Deserialize, Serialize};
+
 /// A seeded generator.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Random(u64);
 
 impl Random {

@@ -7,16 +7,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use muster_spec::{Goal, InstanceId, RunEnd, RunId, Signal, SignalScope, State};
 
 use crate::plan::ReloadPlan;
 
 /// Identifies a request, assigned by the shell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RequestId(pub u64);
 
 /// An action on the selected instances.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Verb {
     /// Start them.
     Start,
@@ -38,7 +41,8 @@ pub enum Verb {
 }
 
 /// A condition that a client can wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Awaited {
     /// RUNNING, or EXITED with success.
     Running,
@@ -60,7 +64,8 @@ impl Awaited {
 }
 
 /// The reply to a request.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// This pattern of the selector selects nothing; nothing was done.
     NoSuchProgram(String),
@@ -73,7 +78,8 @@ pub enum Outcome {
 }
 
 /// The result of a successful action on an instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Done {
     /// It is running now.
     Started,
@@ -92,7 +98,8 @@ pub enum Done {
 }
 
 /// Why a request was not met for an instance.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Failure {
     /// The new run ended at once, or could not be started.
     Ended(RunEnd),
@@ -111,7 +118,8 @@ pub enum Failure {
 }
 
 /// The condition that completes a request for an instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Condition {
     /// A run later than this one has come up, or failed to.
     Up {
@@ -199,7 +207,7 @@ fn judge_awaited(awaited: Awaited, change: &Change) -> Option<Result<Done, Failu
 }
 
 /// A pending request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Request {
     pending: BTreeMap<InstanceId, Condition>,
     results: BTreeMap<InstanceId, Result<Done, Failure>>,
@@ -226,7 +234,7 @@ impl Request {
 }
 
 /// All pending requests.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Requests {
     requests: BTreeMap<RequestId, Request>,
     waiting: BTreeMap<InstanceId, Vec<RequestId>>,

@@ -1,9 +1,11 @@
 //! The daemon settings that the rules depend on.
 
+use serde::{Deserialize, Serialize};
+
 use muster_spec::{DaemonSpec, ExitStatus, SecondSignal, ShutdownBudget, ShutdownOrder};
 
 /// The daemon settings that the core uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// The time budget for a shutdown.
     pub shutdown_timeout: ShutdownBudget,

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use muster_spec::{InstanceId, ShutdownBudget};
 
 use crate::batch::BatchId;
 use crate::budget::Wants;
 use crate::cause::ShutdownReason;
-use crate::effect::Account;
+use crate::event::Account;
 use crate::time::Time;
 
 /// The part of the budget reserved for the time after the last SIGKILL: the kernel must tear the processes down, and
@@ -19,7 +21,7 @@ const RESERVE_MAX: Duration = Duration::from_millis(100);
 const HURRIED: Duration = Duration::from_secs(9);
 
 /// The time an instance needs of the budget.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Wish {
     /// The rank of the wave it stops in.
     pub(crate) rank: i64,
@@ -28,7 +30,7 @@ pub(crate) struct Wish {
 }
 
 /// An instance that is being stopped and that others wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Share {
     /// When its time is over.
     at: Time,
@@ -39,7 +41,7 @@ pub(crate) struct Share {
 }
 
 /// A shutdown in progress.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Shutdown {
     reason: ShutdownReason,
     code: u8,

@@ -2,9 +2,12 @@
 //!
 //! A [`StopPlan`] begins once per run, so a second `stop` can neither repeat the first signal nor restart the wait.
 //! Processes left behind after the main process ended go through the rest of the same plan. A run may ask for more
-//! time, and a shutdown's budget may shorten it. Sends nothing itself: the instance turns each [`Step`] into an effect.
+//! time, and a shutdown's budget may shorten it. A hook before the first signal is its zeroth step, and the hook after
+//! the last process has a share of a budget. Sends nothing itself: the instance turns each [`Step`] into an effect.
 
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use muster_spec::{Signal, SignalScope, StopKill, StopScope, StopSpec, StopStep};
 
@@ -14,24 +17,47 @@ use crate::time::Time;
 /// the kernel lets it, and new processes may have been forked between two scans of the tree.
 pub const KILL_RETRY: Duration = Duration::from_secs(1);
 
-/// A signal to send now.
+/// A step to take now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// This signal, which the run may handle.
+    /// Run the hook before the first signal, if it is not too late for it.
+    Hook,
+    /// Send this signal, which the run may handle.
     Ask(Signal),
-    /// SIGKILL, to every process that the plan is for.
+    /// Send SIGKILL to every process that the plan is for.
     Kill,
 }
 
+/// How long the hooks around the signals of a plan may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookTimes {
+    /// The hook before the first signal; `None` if there is none.
+    pub before: Option<Duration>,
+    /// The hook after the last process has gone.
+    pub after: Duration,
+}
+
+impl HookTimes {
+    /// No hooks.
+    pub const NONE: HookTimes = HookTimes { before: None, after: Duration::ZERO };
+}
+
 /// The progress of stopping one run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StopPlan {
+    hooks: HookTimes,
+    /// Whether the hook before the first signal has its turn.
+    is_in_hook: bool,
     steps: Vec<StopStep>,
+    /// The part of its configured time that each step gets.
+    scale: f64,
     scope: StopScope,
     ends: StopKill,
     next: usize,
     began: Time,
     deadline: Time,
+    /// When everything must be over, the hook after it included.
+    end_by: Option<Time>,
     kill_at: Option<Time>,
     /// Number of times SIGKILL has been sent.
     kills: u32,
@@ -40,32 +66,63 @@ pub struct StopPlan {
 
 impl StopPlan {
     /// Begins the plan. With a `budget` shorter than the configured time, all steps are shortened in proportion.
-    pub fn begin(spec: &StopSpec, now: Time, budget: Option<Duration>) -> StopPlan {
-        let total = spec.patience();
-        let mut steps = spec.steps.clone();
-        let is_cut_short = budget.is_some_and(|budget| budget < total);
-        if let Some(budget) = budget.filter(|&budget| budget < total) {
-            // In floating point, because the sum of very long waits may exceed a Duration.
-            let wanted: f64 = steps.iter().map(|step| step.patience.as_secs_f64()).sum();
-            let scale = budget.as_secs_f64() / wanted;
-            let scaled = |patience: Duration| Duration::try_from_secs_f64(patience.as_secs_f64() * scale);
-            steps.iter_mut().for_each(|step| step.patience = scaled(step.patience).unwrap_or(step.patience));
-        }
-        let kill_at = budget.map(|budget| now + budget);
-        let (scope, ends) = (spec.scope, spec.kill);
-        StopPlan { steps, scope, ends, next: 0, began: now, deadline: now, kill_at, kills: 0, is_cut_short }
+    pub fn begin(spec: &StopSpec, hooks: HookTimes, now: Time, budget: Option<Duration>) -> StopPlan {
+        let mut plan = StopPlan {
+            hooks,
+            is_in_hook: false,
+            steps: spec.steps.clone(),
+            scale: 1.0,
+            scope: spec.scope,
+            ends: spec.kill,
+            next: 0,
+            began: now,
+            deadline: now,
+            end_by: budget.map(|budget| now + budget),
+            kill_at: None,
+            kills: 0,
+            is_cut_short: false,
+        };
+        plan.share(now);
+        plan
     }
 
     /// Begins the plan for processes left behind by a run that ended by itself. The next run waits for them.
     pub fn begin_for_leftovers(spec: &StopSpec, now: Time) -> StopPlan {
         // Without a cut-off time: even if handled late, every signal is sent.
-        let plan = StopPlan::begin(spec, now, Some(spec.leftover_wait));
-        StopPlan { ends: StopKill::Tree, kill_at: None, is_cut_short: false, ..plan }
+        let plan = StopPlan::begin(spec, HookTimes::NONE, now, Some(spec.leftover_wait));
+        StopPlan { ends: StopKill::Tree, end_by: None, kill_at: None, is_cut_short: false, ..plan }
     }
 
     /// A plan that kills at once, after a stop that began at `began`, whether that was cut short or not.
     pub fn kill(spec: &StopSpec, began: Time, is_cut_short: bool) -> StopPlan {
-        StopPlan { steps: Vec::new(), is_cut_short, ..StopPlan::begin(spec, began, None) }
+        StopPlan { steps: Vec::new(), is_cut_short, ..StopPlan::begin(spec, HookTimes::NONE, began, None) }
+    }
+
+    /// Shares the time that is left among the steps to come: each gets its configured time, or all get the same part
+    /// of it.
+    fn share(&mut self, now: Time) {
+        let Some(end_by) = self.end_by else { return };
+        let left = end_by.since(now);
+        // In floating point, because the sum of very long waits may exceed a Duration.
+        let before = self.hooks.before.unwrap_or_default().as_secs_f64();
+        let steps: f64 = self.steps[self.next..].iter().map(|step| step.patience.as_secs_f64()).sum();
+        let wanted = before + steps + self.hooks.after.as_secs_f64();
+        self.scale = if left.as_secs_f64() < wanted { left.as_secs_f64() / wanted } else { 1.0 };
+        self.is_cut_short |= self.scale < 1.0;
+        self.kill_at = Some(now + left.saturating_sub(self.scaled(self.hooks.after)));
+    }
+
+    fn scaled(&self, span: Duration) -> Duration {
+        if self.scale == 1.0 {
+            return span;
+        }
+        Duration::try_from_secs_f64(span.as_secs_f64() * self.scale).unwrap_or(span)
+    }
+
+    /// How long all steps from this one on may take.
+    fn patience_from(&self, step: usize) -> Duration {
+        let steps = self.steps[step..].iter();
+        steps.fold(Duration::ZERO, |total, step| total.saturating_add(self.scaled(step.patience)))
     }
 
     /// The processes that the plan ends: SIGKILL goes to them, and the run has ended when none of them is left.
@@ -84,13 +141,20 @@ impl StopPlan {
 
     /// Takes the next step and sets the deadline after it.
     pub fn advance(&mut self, now: Time) -> Step {
+        if let Some(before) = self.hooks.before {
+            if !self.is_in_hook {
+                self.is_in_hook = true;
+                self.wait_until(now + self.scaled(before));
+                return Step::Hook;
+            }
+            self.end_hook(now);
+        }
         // The first signal is always sent, however little time there is.
         let hurried = self.next > 0 && self.kill_at.is_some_and(|at| at <= now);
-        match self.steps.get(self.next).filter(|_| !hurried) {
+        match self.steps.get(self.next).copied().filter(|_| !hurried) {
             Some(step) => {
                 self.next += 1;
-                let patient = now + step.patience;
-                self.deadline = self.kill_at.map_or(patient, |at| at.min(patient));
+                self.wait_until(now + self.scaled(step.patience));
                 Step::Ask(step.signal)
             }
             None => {
@@ -99,6 +163,56 @@ impl StopPlan {
                 Step::Kill
             }
         }
+    }
+
+    fn wait_until(&mut self, patient: Time) {
+        self.deadline = self.kill_at.map_or(patient, |at| at.min(patient));
+    }
+
+    /// The hook before the first signal is over: what is left of its time goes to the others.
+    pub fn end_hook(&mut self, now: Time) {
+        if self.hooks.before.take().is_some() {
+            self.is_in_hook = false;
+            self.deadline = now;
+            self.share(now);
+        }
+    }
+
+    /// Whether the hook before the first signal has its turn, or has yet to have it.
+    pub fn is_before_signals(&self) -> bool {
+        self.hooks.before.is_some()
+    }
+
+    /// Gives the hook its whole time: it could not begin before.
+    pub fn begin_hook(&mut self, now: Time) {
+        if let Some(before) = self.hooks.before.filter(|_| self.is_in_hook) {
+            self.share(now);
+            self.wait_until(now + self.scaled(before));
+        }
+    }
+
+    /// Makes everything be over by `end_by` at the latest, with the hook after the last process.
+    pub fn limit(&mut self, now: Time, end_by: Time) {
+        if self.is_killing() || self.end_by.is_some_and(|earlier| earlier <= end_by) {
+            return;
+        }
+        self.end_by = Some(end_by);
+        if self.is_before_signals() {
+            let hook_left = self.deadline.since(now);
+            let whole = self.hooks.before;
+            self.hooks.before = Some(hook_left);
+            self.share(now);
+            self.hooks.before = whole;
+            self.wait_until(self.deadline.min(now + self.scaled(hook_left)));
+            return;
+        }
+        if self.hooks.after.is_zero() {
+            return self.hurry(end_by);
+        }
+        let (left, wanted) = (end_by.since(now), self.end().since(now) + self.scaled(self.hooks.after));
+        let part = if left < wanted { left.as_secs_f64() / wanted.as_secs_f64() } else { 1.0 };
+        let after = self.scaled(self.hooks.after).mul_f64(part);
+        self.hurry(now + left.saturating_sub(after));
     }
 
     /// Makes SIGKILL come at `at` at the latest.
@@ -115,7 +229,7 @@ impl StopPlan {
     /// budget, only unused time of it is available.
     pub fn extend(&mut self, until: Time) {
         if self.asking().is_some() {
-            let latest = self.kill_at.map(|at| at - patience_of(&self.steps[self.next..]));
+            let latest = self.kill_at.map(|at| at - self.patience_from(self.next));
             self.deadline = self.deadline.max(latest.map_or(until, |latest| latest.min(until)));
         }
     }
@@ -124,18 +238,23 @@ impl StopPlan {
     pub fn lose(&mut self, by: Duration) {
         self.deadline = self.deadline + by;
         self.kill_at = self.kill_at.map(|at| at + by);
+        self.end_by = self.end_by.map(|at| at + by);
     }
 
     /// When the wait after the last signal is over.
     fn end(&self) -> Time {
-        let end = self.deadline + patience_of(&self.steps[self.next..]);
+        let end = self.deadline + self.patience_from(self.next);
         self.kill_at.map_or(end, |at| at.min(end))
     }
 
     /// How much longer it may take before SIGKILL. Time granted to the run beyond its configuration is not counted:
     /// other runs need not be shortened for it.
     pub fn patience_left(&self, now: Time) -> Duration {
-        if self.is_killing() { Duration::ZERO } else { self.end().since(now).min(patience_of(&self.steps)) }
+        if self.is_killing() {
+            return Duration::ZERO;
+        }
+        let before = self.hooks.before.map_or(Duration::ZERO, |before| self.scaled(before));
+        self.end().since(now).min(self.patience_from(0).saturating_add(before))
     }
 
     /// When the next step is due.
@@ -143,7 +262,7 @@ impl StopPlan {
         self.deadline
     }
 
-    /// When the first signal was sent.
+    /// When the first signal was sent, or the hook before it begun.
     pub fn began(&self) -> Time {
         self.began
     }
@@ -168,10 +287,6 @@ impl StopPlan {
     pub fn kills(&self) -> u32 {
         self.kills
     }
-}
-
-fn patience_of(steps: &[StopStep]) -> Duration {
-    steps.iter().fold(Duration::ZERO, |total, step| total.saturating_add(step.patience))
 }
 
 #[cfg(test)]
@@ -209,7 +324,7 @@ mod tests {
 
     #[test]
     fn each_signal_has_its_own_patience() {
-        let plan = StopPlan::begin(&spec(&[(Signal::INT, 2), (Signal::TERM, 3)]), at(1000), None);
+        let plan = StopPlan::begin(&spec(&[(Signal::INT, 2), (Signal::TERM, 3)]), HookTimes::NONE, at(1000), None);
         let expected = [(1000, Step::Ask(Signal::INT)), (3000, Step::Ask(Signal::TERM)), (6000, Step::Kill)];
         assert_eq!(story(plan), expected);
     }
@@ -217,9 +332,9 @@ mod tests {
     #[test]
     fn a_budget_shortens_all_steps_alike_and_never_lengthens_them() {
         let patient = spec(&[(Signal::INT, 2), (Signal::TERM, 6)]);
-        let short = StopPlan::begin(&patient, at(0), Some(Duration::from_secs(4)));
+        let short = StopPlan::begin(&patient, HookTimes::NONE, at(0), Some(Duration::from_secs(4)));
         assert_eq!(story(short), [(0, Step::Ask(Signal::INT)), (1000, Step::Ask(Signal::TERM)), (4000, Step::Kill)]);
-        let ample = StopPlan::begin(&patient, at(0), Some(Duration::from_secs(60)));
+        let ample = StopPlan::begin(&patient, HookTimes::NONE, at(0), Some(Duration::from_secs(60)));
         assert!(!ample.is_cut_short());
         assert_eq!(story(ample), [(0, Step::Ask(Signal::INT)), (2000, Step::Ask(Signal::TERM)), (8000, Step::Kill)]);
     }
@@ -244,16 +359,20 @@ mod tests {
     fn leftovers_of_a_run_that_was_not_stopped_are_the_whole_tree() {
         let spec = StopSpec { kill: StopKill::Main, scope: StopScope::Group, ..spec(&[(Signal::TERM, 10)]) };
         assert_eq!(StopPlan::begin_for_leftovers(&spec, at(0)).ends(), StopKill::Tree);
-        let stop = StopPlan::begin(&spec, at(0), None);
+        let stop = StopPlan::begin(&spec, HookTimes::NONE, at(0), None);
         assert_eq!((stop.ends(), stop.asks()), (StopKill::Main, SignalScope::MainGroup));
         let spec = StopSpec { kill: StopKill::Tree, ..spec };
-        assert_eq!(StopPlan::begin(&spec, at(0), None).asks(), SignalScope::Group);
+        assert_eq!(StopPlan::begin(&spec, HookTimes::NONE, at(0), None).asks(), SignalScope::Group);
     }
 
     #[test]
     fn a_plan_that_is_handled_late_still_kills_within_its_budget() {
-        let mut plan =
-            StopPlan::begin(&spec(&[(Signal::INT, 2), (Signal::TERM, 6)]), at(0), Some(Duration::from_secs(4)));
+        let mut plan = StopPlan::begin(
+            &spec(&[(Signal::INT, 2), (Signal::TERM, 6)]),
+            HookTimes::NONE,
+            at(0),
+            Some(Duration::from_secs(4)),
+        );
         assert_eq!(plan.advance(at(0)), Step::Ask(Signal::INT));
         assert_eq!(plan.advance(at(3500)), Step::Ask(Signal::TERM));
         assert_eq!(plan.deadline(), at(4000));
@@ -262,13 +381,13 @@ mod tests {
 
     #[test]
     fn however_short_the_budget_the_first_signal_is_sent() {
-        let plan = StopPlan::begin(&spec(&[(Signal::TERM, 6)]), at(1000), Some(Duration::ZERO));
+        let plan = StopPlan::begin(&spec(&[(Signal::TERM, 6)]), HookTimes::NONE, at(1000), Some(Duration::ZERO));
         assert_eq!(story(plan), [(1000, Step::Ask(Signal::TERM)), (1000, Step::Kill)]);
     }
 
     #[test]
     fn more_time_for_a_signal_moves_those_after_it_and_is_never_less() {
-        let mut plan = StopPlan::begin(&spec(&[(Signal::INT, 2), (Signal::TERM, 3)]), at(0), None);
+        let mut plan = StopPlan::begin(&spec(&[(Signal::INT, 2), (Signal::TERM, 3)]), HookTimes::NONE, at(0), None);
         plan.extend(at(9000));
         assert_eq!(plan.deadline(), at(0), "nothing has been sent yet");
         plan.advance(at(0));
@@ -282,7 +401,7 @@ mod tests {
     fn more_time_comes_out_of_what_a_budget_has_to_spare() {
         let patient = spec(&[(Signal::INT, 2), (Signal::TERM, 3)]);
         let extended = |budget| {
-            let mut plan = StopPlan::begin(&patient, at(0), Some(Duration::from_secs(budget)));
+            let mut plan = StopPlan::begin(&patient, HookTimes::NONE, at(0), Some(Duration::from_secs(budget)));
             plan.advance(at(0));
             plan.extend(at(60_000));
             plan
@@ -295,7 +414,7 @@ mod tests {
 
     #[test]
     fn more_time_is_called_off_by_a_budget_and_never_delays_what_follows_sigkill() {
-        let mut plan = StopPlan::begin(&spec(&[(Signal::TERM, 2)]), at(0), None);
+        let mut plan = StopPlan::begin(&spec(&[(Signal::TERM, 2)]), HookTimes::NONE, at(0), None);
         plan.advance(at(0));
         plan.extend(at(60_000));
         plan.hurry(at(9000));
@@ -308,7 +427,7 @@ mod tests {
 
     #[test]
     fn hurry_brings_the_kill_forward_but_never_back() {
-        let mut plan = StopPlan::begin(&spec(&[(Signal::TERM, 10)]), at(0), None);
+        let mut plan = StopPlan::begin(&spec(&[(Signal::TERM, 10)]), HookTimes::NONE, at(0), None);
         plan.advance(at(0));
         plan.hurry(at(4000));
         plan.hurry(at(7000));

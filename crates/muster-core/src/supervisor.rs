@@ -5,18 +5,23 @@
 //! wave ([`crate::batch`]), a request that has been met ([`crate::request`]), a program whose end shuts the container
 //! down.
 
+pub(crate) mod checkpoint;
 mod commands;
 mod depend;
 mod ending;
 mod reload;
+mod select;
 mod waves;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_spec::{Goal, InstanceId, OnFailure, ProgramSpec, RunId, Selector, State, pattern_matches};
+use serde::{Deserialize, Serialize};
 
+use muster_spec::{Goal, InstanceId, OnFailure, ProgramSpec, RunId, State};
+
+pub use self::checkpoint::Checkpoint;
 use crate::batch::{Batches, Purpose};
 use crate::cause::Asker;
 use crate::cause::ShutdownReason;
@@ -41,9 +46,10 @@ const NOWHERE: u32 = u32::MAX;
 const AT_REST: usize = 16;
 
 /// The rules of all programs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Supervisor {
     settings: Settings,
+    #[serde(skip)]
     programs: Vec<Arc<ProgramSpec>>,
     instances: Vec<Instance>,
     /// Index into the table by instance; [`NOWHERE`] once an instance has been removed. Four bytes for every instance
@@ -58,7 +64,9 @@ pub struct Supervisor {
     armed: Vec<Option<Time>>,
     live: usize,
     unsettled: usize,
+    #[serde(skip)]
     effects: VecDeque<Effect>,
+    #[serde(skip)]
     changes: VecDeque<Change>,
     /// Instances whose run has just started, if other instances may depend on that.
     begun: VecDeque<InstanceId>,
@@ -127,6 +135,9 @@ impl Supervisor {
             Input::LeftBehind { run, left } => {
                 self.tell_run(now, run, |instance, turn| instance.note_left_behind(turn, run, left));
             }
+            Input::HookFinished { run, hook, end, said } => {
+                self.tell_run(now, run, |instance, turn| instance.hook_finished(turn, hook, end, &said));
+            }
             Input::Ready { run } => self.tell_run(now, run, |instance, turn| instance.became_ready(turn)),
             Input::Extended { run, by } => self.tell_run(now, run, |instance, turn| instance.extended(turn, by)),
             Input::ProbeFinished { run, probe, outcome } => self.take_answer(now, run, probe, outcome),
@@ -140,6 +151,7 @@ impl Supervisor {
             Input::WatchdogTripped { run } => {
                 self.tell_run(now, run, |instance, turn| instance.watchdog_tripped(turn));
             }
+            Input::MemoryExceeded { run, detail } => self.exceed_memory(now, run, &detail),
             Input::WatchdogChanged { run, interval } => {
                 self.tell_run(now, run, |instance, turn| instance.watchdog_changed(turn, interval));
             }
@@ -220,42 +232,9 @@ impl Supervisor {
         self.instances.get(*self.places.get(id.0 as usize)? as usize)
     }
 
-    /// The instance with this name or this `GROUP:NAME`.
-    pub fn find(&self, name: &str) -> Option<&Instance> {
-        let known = |name: &str| self.names.get(name).map(|&id| self.instance(id));
-        let in_group = || {
-            let (group, name) = name.split_once(':')?;
-            known(name).filter(|instance| is_member(group, instance))
-        };
-        known(name).or_else(in_group)
-    }
-
     /// The instance this run belongs to, as long as a process of the run is left.
     pub fn instance_of(&self, run: RunId) -> Option<&Instance> {
         self.runs.get(&run).map(|&id| self.instance(id))
-    }
-
-    /// The instances a selector selects, or the pattern of it that selects none. Instances that are no longer
-    /// configured cannot be selected.
-    pub fn select<'a>(&self, selector: &'a Selector) -> Result<Vec<InstanceId>, &'a str> {
-        let mut chosen = BTreeSet::new();
-        for pattern in selector.patterns() {
-            let ids = |is_meant: fn(&str, &Instance) -> bool| {
-                let matching = self.instances.iter().filter(move |it| !it.is_leaving() && is_meant(pattern, it));
-                matching.map(Instance::id).peekable()
-            };
-            let mut matching = ids(is_chosen);
-            // If no program has this name, a group may.
-            if matching.peek().is_none() {
-                matching = ids(is_member);
-            }
-            // "all" is valid even if there are no instances.
-            if matching.peek().is_none() && pattern != "all" {
-                return Err(pattern);
-            }
-            chosen.extend(matching);
-        }
-        Ok(chosen.into_iter().collect())
     }
 
     /// Whether the daemon is shutting down.
@@ -287,15 +266,6 @@ pub fn is_ready(instance: &Instance) -> bool {
     }
 }
 
-fn is_member(group: &str, instance: &Instance) -> bool {
-    instance.program().groups.iter().any(|own| own == group)
-}
-
-fn is_chosen(pattern: &str, instance: &Instance) -> bool {
-    let groups = instance.program().groups.iter().map(String::as_str);
-    pattern_matches(pattern, &instance.program().name, instance.name(), groups)
-}
-
 /// Passing inputs to instances.
 impl Supervisor {
     /// Runs an action on one instance, and updates what is derived from it: deadlines, runs, and the number of live
@@ -304,6 +274,7 @@ impl Supervisor {
         let place = self.place(id);
         let instance = &mut self.instances[place];
         let (run_before, was_settled) = (instance.run(), instance.state().is_final());
+        let began_before = instance.run_began().and(run_before);
         let stop_began = instance.stop_began();
         let mut turn = Turn {
             now,
@@ -315,12 +286,13 @@ impl Supervisor {
         };
         act(instance, &mut turn);
         let run_after = instance.run();
+        let began_after = instance.run_began().and(run_after);
+        if began_after.is_some() && began_before != began_after && self.graph.has_restarts() {
+            self.begun.push_back(id);
+        }
         if run_before != run_after {
             run_before.map(|run| self.runs.remove(&run));
             run_after.map(|run| self.runs.insert(run, id));
-            if run_after.is_some() && self.graph.has_restarts() {
-                self.begun.push_back(id);
-            }
             self.live = self.live + usize::from(run_after.is_some()) - usize::from(run_before.is_some());
             if let Some(shutdown) = self.shutdown.as_mut().filter(|_| run_after.is_none()) {
                 shutdown.note_gone(place);
@@ -402,16 +374,31 @@ impl Supervisor {
     fn take_answer(&mut self, now: Time, run: RunId, probe: usize, outcome: ProbeOutcome) {
         let mut reaction = None;
         self.tell_run(now, run, |instance, turn| reaction = instance.check_finished(turn, probe, outcome));
+        self.follow_failure(now, run, reaction, (Asker::Probe, ShutdownReason::Probe));
+    }
+
+    /// A run had too much memory, which fails it, and may stop the instance or shut the daemon down.
+    fn exceed_memory(&mut self, now: Time, run: RunId, detail: &str) {
+        let mut reaction = None;
+        self.tell_run(now, run, |instance, turn| reaction = instance.memory_exceeded(turn, detail));
+        self.follow_failure(now, run, reaction, (Asker::Memory, ShutdownReason::Memory));
+    }
+
+    fn follow_failure(
+        &mut self,
+        now: Time,
+        run: RunId,
+        reaction: Option<OnFailure>,
+        (asker, reason): (Asker, fn(InstanceId) -> ShutdownReason),
+    ) {
         let Some(id) = self.runs.get(&run).copied().filter(|_| !self.is_shutting_down()) else { return };
         match reaction {
             Some(OnFailure::Stop) => {
                 self.instance_mut(id).mark_failed_for_good();
                 self.lower_goals(now, &[id]);
-                self.begin_batch(now, &[id], Purpose::Stop(Asker::Probe));
+                self.begin_batch(now, &[id], Purpose::Stop(asker));
             }
-            Some(OnFailure::Shutdown) => {
-                self.begin_shutdown(now, ShutdownReason::Probe(id), None, PROBE_SHUTDOWN_CODE);
-            }
+            Some(OnFailure::Shutdown) => self.begin_shutdown(now, reason(id), None, PROBE_SHUTDOWN_CODE),
             Some(OnFailure::Restart | OnFailure::None) | None => {}
         }
     }

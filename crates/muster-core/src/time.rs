@@ -7,11 +7,13 @@ use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// How late the daemon may wake up before the delay counts as lost time. Less is normal on a busy machine.
 pub const LATE: Duration = Duration::from_millis(250);
 
 /// A point on the monotonic clock.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Time(Duration);
 
 impl Time {

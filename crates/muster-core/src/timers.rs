@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::Time;
 
 /// The kind of a deadline.
@@ -22,12 +24,14 @@ pub enum Slot {
     Watchdog,
     /// A check of the run is due.
     Check,
+    /// A hook of the run must have ended.
+    Hook,
 }
 
-const SLOTS: [Slot; 6] = [Slot::Start, Slot::Delay, Slot::Stop, Slot::Ready, Slot::Watchdog, Slot::Check];
+const SLOTS: [Slot; 7] = [Slot::Start, Slot::Delay, Slot::Stop, Slot::Ready, Slot::Watchdog, Slot::Check, Slot::Hook];
 
 /// The deadlines of one instance.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Timers {
     slots: [Option<Time>; SLOTS.len()],
 }

@@ -18,7 +18,8 @@ use super::quirks::Character;
 use super::reporter::{Reporter, Stream};
 use super::rewrites::{Rewrite, Rewrites};
 
-const HELP: &str = include_str!("help.txt");
+/// The text of `musterd run --help`.
+pub const HELP: &str = include_str!("help.txt");
 
 const USAGE_ERROR: u8 = 2;
 

@@ -24,6 +24,8 @@ mod reporter;
 mod rewrites;
 mod tini;
 
+pub use cli::HELP;
+
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 

@@ -3,11 +3,12 @@
 //! Shows exactly what `GET /v1/config` would show to a client with full control: secrets from variables and files are
 //! masked.
 
+use muster_spec::arrange::Gather;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
 use muster_api::Config;
-use muster_config::{Disguises, Loaded, toml_string};
+use muster_config::{Disguises, Loaded, is_address, toml_string};
 use muster_core::{Settings, Supervisor};
 use muster_spec::Spec;
 use muster_sys::say::{complain, say};
@@ -51,15 +52,19 @@ pub fn config(paths: &[PathBuf], format: ConfigFormat) -> u8 {
 /// The response of `GET /v1/config` of a daemon with this configuration.
 pub fn effective(spec: Spec, files: Vec<PathBuf>, disguises: Disguises) -> Config {
     let supervisor = Supervisor::new(Settings::from(&spec.daemon), &spec.programs, 0);
-    let files = files.into_iter().map(|path| std::path::absolute(&path).unwrap_or(path)).collect();
+    let absolute = |path: PathBuf| match std::path::absolute(&path) {
+        Ok(absolute) if !is_address(&path) => absolute,
+        _ => path,
+    };
+    let files = files.into_iter().map(absolute).collect();
     let in_force = InForce::new(spec.daemon, spec.control, files, disguises);
-    let program = |instance| effective_config::configuration(instance, &in_force, Reader::Control);
+    let program = |instance| effective_config::with_origin(instance, &in_force, Reader::Control);
     let programs = supervisor.snapshot().iter().map(|instance| (instance.name().to_owned(), program(instance)));
     Config {
         files: in_force.files.iter().map(|path| path.display().to_string()).collect(),
         musterd: effective_config::daemon(&in_force, Reader::Control),
         http: effective_config::control(&in_force, Reader::Control),
-        programs: Value::Object(programs.collect()),
+        programs: Value::Object(programs.gather()),
     }
 }
 
@@ -76,7 +81,9 @@ fn as_toml(config: &Config) -> String {
 
 fn put_table(text: &mut String, name: &str, table: &Value) {
     text.push_str(&format!("\n[{name}]\n"));
-    for (name, value) in table.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
+    // Where a key came from is no key.
+    let is_key = |(name, value): &(&String, &Value)| !value.is_null() && *name != "origin";
+    for (name, value) in table.as_object().into_iter().flatten().filter(is_key) {
         text.push_str(&format!("{} = {}\n", key(name), inline(value)));
     }
 }
@@ -127,7 +134,7 @@ mod tests {
             files: vec!["/etc/a.conf".to_owned()],
             musterd: json!({"watch": false, "pidfile": null}),
             http: json!({}),
-            programs: json!({"web:0": {"command": ["x"]}, "": {}}),
+            programs: json!({"web:0": {"command": ["x"], "origin": {"command": ["/etc/a.conf"]}}, "": {}}),
         };
         let expected = "# /etc/a.conf\n\n[musterd]\nwatch = false\n\n[http]\n\n[program.\"\"]\n\n[program.\"web:0\"]\n\
                         command = [\"x\"]\n";

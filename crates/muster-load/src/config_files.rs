@@ -17,10 +17,14 @@ use muster_spec::UserSpec;
 use muster_sys::trusted::{Identity, Missing, Refusal, Trust, TrustedPlace};
 use muster_sys::user::Accounts;
 
+use crate::read_once;
+
 /// Opens a file before the daemon runs. The configuration itself may come from a pipe: `musterd -c <(generate)`.
 pub fn open(path: &Path, role: Role<'_>) -> io::Result<File> {
     match role {
-        Role::Named if fs::metadata(path).is_ok_and(|about| !about.is_file() && !about.is_dir()) => File::open(path),
+        Role::Named if fs::metadata(path).is_ok_and(|about| !about.is_file() && !about.is_dir()) => {
+            read_once::keep(path)
+        }
         role => open_again(path, role),
     }
 }
@@ -28,7 +32,7 @@ pub fn open(path: &Path, role: Role<'_>) -> io::Result<File> {
 /// Opens a file while the daemon runs.
 pub fn open_again(path: &Path, role: Role<'_>) -> io::Result<File> {
     match role {
-        Role::Named => regular(path),
+        Role::Named => read_once::again(path).unwrap_or_else(|| regular(path)),
         Role::Included { by } => included(path, by),
         Role::Environment { by, user } => environment(path, by, user),
     }

@@ -1,5 +1,6 @@
 //! `musterd convert`: reads the configuration of another supervisor, and writes ours with a report of differences.
 
+use muster_spec::arrange;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -286,7 +287,7 @@ fn walk(directory: &Path, below: &str, depth: usize, tree: &mut s6::Tree, left: 
         return Ok(());
     }
     let mut entries: Vec<fs::DirEntry> = fs::read_dir(directory)?.collect::<Result<_, _>>()?;
-    entries.sort_by_key(fs::DirEntry::file_name);
+    arrange::sort_by_key(&mut entries, fs::DirEntry::file_name);
     for entry in entries {
         let Ok(name) = entry.file_name().into_string() else { continue };
         let path = if below.is_empty() { name } else { format!("{below}/{name}") };

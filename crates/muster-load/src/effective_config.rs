@@ -3,13 +3,16 @@
 //! Values of environment variables and of headers are secrets: only their names are shown. Values from other secrets
 //! are masked for all clients; values that look like a password are masked for clients that may only read.
 
+use muster_spec::arrange::Gather;
+use std::path::Path;
 use std::time::Duration;
 
 use muster_config::{mask_text, mask_words};
 use muster_core::Instance;
 use muster_spec::{
-    CheckSpec, ControlSpec, DaemonSpec, Essential, Growth, InstanceSpec, Jitter, Limit, OutputSpec, Preset, ProbeSpec,
-    ProcessSpec, ProgramSpec, ReadySpec, Reset, RestartPolicy, Sink, SocketSpec, Target, UserSpec,
+    CheckSpec, ControlSpec, DaemonSpec, Essential, Growth, Hook, HookSpec, InstanceSpec, Jitter, Limit, ListenSpec,
+    MemoryLimit, OutputSpec, Preset, Privileges, ProbeSpec, ProcessSpec, ProgramSpec, ReadySpec, Reset, RestartPolicy,
+    Role, Sink, SocketSpec, Target, TlsSpec, UserSpec,
 };
 use serde_json::{Map, Value, json};
 
@@ -32,6 +35,8 @@ pub fn configuration(instance: &Instance, in_force: &InForce, reader: Reader) ->
         essential,
         stop,
         reload_signal,
+        unshown: _,
+        numprocs,
         instances,
         name: _,
         groups: _,
@@ -58,10 +63,13 @@ pub fn configuration(instance: &Instance, in_force: &InForce, reader: Reader) ->
     put("exitcodes", json!(exit_codes));
     put("backoff", backoff(restart));
     let depends_on = depends_on.iter().map(|on| (on.program.clone(), json!(on.condition.name())));
-    put("depends_on", Value::Object(depends_on.collect()));
+    put("depends_on", Value::Object(depends_on.gather()));
     put("restart_with", json!(restart_with));
     put("priority", json!(priority));
     put("numprocs", json!(instances.len()));
+    put("numprocs_configured", json!(numprocs.configured));
+    put("numprocs_min", json!(numprocs.least));
+    put("numprocs_max", json!(numprocs.most));
     put(
         "essential",
         match essential {
@@ -83,6 +91,22 @@ pub fn configuration(instance: &Instance, in_force: &InForce, reader: Reader) ->
     let rules = known.iter().flat_map(|all| &all.rules).filter(|(of, _)| *of == program.name).map(|(_, key)| *key);
     let hidden = disguise.into_iter().flat_map(|disguise| disguise.hidden.iter().copied());
     masked(keys, rules.chain(hidden), reader)
+}
+
+/// The same, together with the texts that its keys came from.
+pub fn with_origin(instance: &Instance, in_force: &InForce, reader: Reader) -> Value {
+    let mut shown = configuration(instance, in_force, reader);
+    shown["origin"] = in_force.disguises.origins.get(&instance.program().name).map_or(Value::Null, |keys| {
+        let mut texts: Map<String, Value> = Map::new();
+        for &(key, file) in keys {
+            let file = in_force.files.get(file as usize).map(|path| path.display().to_string());
+            if let Value::Array(list) = texts.entry(key).or_insert_with(|| json!([])) {
+                list.push(json!(file));
+            }
+        }
+        Value::Object(texts)
+    });
+    shown
 }
 
 /// Masks these keys, and everything that looks secret if the reader may only read.
@@ -121,17 +145,20 @@ fn daemon_keys(daemon: &DaemonSpec) -> Value {
         log_format,
         log_file,
         log_to_stdout,
+        log_to_syslog,
         log_rotation,
         shutdown_timeout,
         shutdown_order,
         exit_status,
         second_signal,
+        rpc_during_shutdown,
         least_limits: _,
         exit_when_done,
         pidfile,
         umask,
         directory,
         watch,
+        state_dir,
         syslog,
         // Programs show the names of their files.
         auto_logs: _,
@@ -139,7 +166,7 @@ fn daemon_keys(daemon: &DaemonSpec) -> Value {
     json!({
         "loglevel": log_level.name(),
         "logformat": log_format.name(),
-        "logfile": log_file.as_ref().map_or(json!("-"), |path| json!(path)),
+        "logfile": log_file.as_ref().map_or(json!(if *log_to_syslog { "syslog" } else { "-" }), |path| json!(path)),
         "log_to_stdout": log_to_stdout,
         "logfile_max_size": log_rotation.max_size,
         "logfile_max_files": log_rotation.max_files,
@@ -148,11 +175,13 @@ fn daemon_keys(daemon: &DaemonSpec) -> Value {
         "shutdown": shutdown_order.name(),
         "exit_status": exit_status.name(),
         "second_signal": second_signal.name(),
+        "rpc_during_shutdown": rpc_during_shutdown.name(),
         "exit_when_done": exit_when_done,
         "pidfile": pidfile,
         "umask": format!("{:03o}", umask),
         "directory": directory,
         "watch": watch,
+        "state_dir": state_dir,
         "syslog": syslog.address.to_string(),
         "syslog_format": syslog.format().name(),
         "syslog_facility": syslog.facility.name(),
@@ -166,13 +195,56 @@ pub fn control(in_force: &InForce, reader: Reader) -> Value {
 }
 
 fn control_keys(control: &ControlSpec) -> Value {
-    let ControlSpec { socket, mode, owner, allow_users, readonly_users } = control;
+    let ControlSpec {
+        socket,
+        mode,
+        owner,
+        allow_users,
+        readonly_users,
+        // Shown with each listener; a password never is.
+        authentication: _,
+        listeners,
+        identities: _,
+        allow_hosts,
+        allow_origins,
+        exec,
+        debug,
+        secret_files: _,
+    } = control;
+    let listen: Vec<Value> = listeners.iter().map(listener).collect();
     json!({
         "socket": socket,
         "mode": format!("{:04o}", mode),
         "owner": owner.as_ref().map(user),
         "allow_users": allow_users,
         "readonly_users": readonly_users,
+        "listen": listen,
+        "allow_hosts": allow_hosts,
+        "allow_origins": allow_origins,
+        "exec": exec.name(),
+        "debug": debug,
+    })
+}
+
+fn listener(listener: &ListenSpec) -> Value {
+    json!({
+        "address": listener.address.to_string(),
+        "role": listener.role.name(),
+        "anyone": listener.anyone.map(Role::name),
+        "connections": listener.connections,
+        "tls": listener.tls.as_ref().map(tls),
+    })
+}
+
+fn tls(tls: &TlsSpec) -> Value {
+    let client = tls.client.as_ref();
+    json!({
+        "cert": tls.cert.path,
+        "key": tls.key.path,
+        "min": tls.min.name(),
+        "client_ca": client.map(|client| &client.ca.path),
+        "client": client.map(|client| client.mode.name()),
+        "client_crl": client.and_then(|client| Some(&client.crl.as_ref()?.path)),
     })
 }
 
@@ -187,17 +259,36 @@ fn put_process(keys: &mut Map<String, Value>, process: &ProcessSpec) {
     put("stdin", json!(process.stdin.name()));
     let events = process.listener.iter().flat_map(|listener| &listener.events).map(|kind| kind.name());
     put("events", events.collect());
+    put("listener", json!(process.listener.as_ref().map(|listener| listener.mode.name())));
+    put("event_buffer_size", json!(process.listener.as_ref().map(|listener| listener.buffer_size)));
     put("ignore_signals", process.ignore_signals.iter().map(|signal| signal.to_string()).collect());
     put("clean_environment", json!(process.clean_environment));
     put("login_environment", json!(process.login_environment));
     let hidden = process.environment.iter().map(|(name, _)| (name.clone(), json!("***")));
-    put("environment", Value::Object(hidden.collect()));
+    put("environment", Value::Object(hidden.gather()));
     let rlimits = process.rlimits.iter().map(|rlimit| {
         let value = |limit: Option<u64>| limit.map_or(json!("unlimited"), |limit| json!(limit));
         (rlimit.resource.name().to_owned(), json!({"soft": value(rlimit.soft), "hard": value(rlimit.hard)}))
     });
-    put("rlimits", Value::Object(rlimits.collect()));
+    put("rlimits", Value::Object(rlimits.gather()));
+    let secrets = process.secrets.iter();
+    let secrets = secrets.map(|spec| (spec.name.clone(), json!(optional(&spec.path, spec.may_be_missing))));
+    put("secrets", Value::Object(secrets.gather()));
+    let credentials = process.credentials.iter();
+    put(
+        "credentials",
+        credentials.map(|spec| json!(format!("{}={}", spec.name, optional(&spec.path, spec.may_be_missing)))).collect(),
+    );
+    let Privileges { capabilities, no_new_privileges, securebits } = process.privileges;
+    put("capabilities", json!(capabilities.map(|set| set.names().collect::<Vec<_>>())));
+    put("no_new_privileges", json!(no_new_privileges));
+    put("securebits", securebits.names().collect());
     put("sockets", process.sockets.iter().map(socket).collect());
+}
+
+/// The path of a file, as it is written where it may be missing.
+fn optional(path: &Path, may_be_missing: bool) -> String {
+    format!("{}{}", if may_be_missing { "?" } else { "" }, path.display())
 }
 
 fn socket(spec: &SocketSpec) -> Value {
@@ -217,8 +308,34 @@ fn put_checks(keys: &mut Map<String, Value>, spec: &InstanceSpec) {
     put("ready", spec.ready.as_ref().map_or(Value::Null, ready));
     put("start_timeout", seconds(spec.start_timeout));
     put("watchdog", seconds(spec.watchdog.unwrap_or_default()));
+    put("memory_max", json!(spec.memory_max.map(memory_max)));
     let probes = spec.probes.iter().map(|spec| (spec.name.clone(), probe(spec)));
-    put("probes", Value::Object(probes.collect()));
+    put("probes", Value::Object(probes.gather()));
+    for hook in Hook::EVERY {
+        put(hook.name(), spec.hooks.get(hook).map_or(Value::Null, |it| of_hook(it)));
+    }
+}
+
+fn of_hook(hook: &HookSpec) -> Value {
+    let HookSpec { command, timeout, user: of, ignores_failure, once } = hook;
+    json!({
+        "command": command,
+        "timeout": seconds(*timeout),
+        "user": of.as_ref().map(user),
+        "on_failure": if *ignores_failure { "ignore" } else { "fail" },
+        "once": once,
+    })
+}
+
+fn memory_max(limit: MemoryLimit) -> Value {
+    let MemoryLimit { max, over, period, action, count } = limit;
+    json!({
+        "max": max,
+        "for": seconds(over),
+        "period": seconds(period),
+        "action": action.name(),
+        "count": count.name(),
+    })
 }
 
 fn ready(ready: &ReadySpec) -> Value {
@@ -237,7 +354,7 @@ fn check(spec: &CheckSpec) -> Map<String, Value> {
         CheckSpec::Exec(command) => ("exec", json!(command)),
         CheckSpec::Http(check) => {
             let headers = check.headers.iter().map(|(name, _)| (name.clone(), json!("***")));
-            ("http", json!({ "url": check.url.to_string(), "headers": Value::Object(headers.collect()) }))
+            ("http", json!({ "url": check.url.to_string(), "headers": Value::Object(headers.gather()) }))
         }
     };
     Map::from_iter([(kind.to_owned(), value)])
@@ -329,6 +446,10 @@ fn logs(output: &OutputSpec) -> Value {
         "stderr_max_size": output.rotation.stderr.max_size,
         "stderr_max_files": output.rotation.stderr.max_files,
         "strip_ansi": output.strip_ansi.stdout,
+        "stdout_events": output.events.stdout.log,
+        "stderr_events": output.events.stderr.log,
+        "stdout_capture": output.events.stdout.capture,
+        "stderr_capture": output.events.stderr.capture,
         "mode": format!("{:04o}", output.file_mode),
         "owner": output.file_owner.as_ref().map(user),
         "buffer_size": output.buffer_size,

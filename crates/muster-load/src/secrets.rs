@@ -12,7 +12,7 @@ use std::sync::RwLock;
 use muster_api::ProcessInfo;
 use muster_config::{Disguises, Secrets, mask_text};
 use muster_core::Input;
-use muster_spec::Spec;
+use muster_spec::{SpawnStep, Spec};
 
 /// In the log, which also contains constant words and programs' names, shorter values are too easily confused with
 /// these.
@@ -74,8 +74,17 @@ pub fn mask_line(line: &str) -> Option<String> {
 /// The input, with secrets masked in its messages.
 pub fn masked(mut input: Input) -> Input {
     match &mut input {
+        // It names a variable and the path of its file, which would look like the value.
+        Input::SpawnFailed { error, .. } if error.step == SpawnStep::Secret => error.message = mask(&error.message),
         Input::SpawnFailed { error, .. } => error.message = mask_text(&mask(&error.message)),
+        Input::HookFinished { end, said, .. } => {
+            *said = mask_text(&mask(said)).into();
+            if let Err(error) = end {
+                error.message = mask_text(&mask(&error.message));
+            }
+        }
         Input::ProbeFinished { outcome, .. } => outcome.detail = mask_text(&mask(&outcome.detail)),
+        Input::MemoryExceeded { detail, .. } => *detail = mask(detail),
         Input::LeftBehind { left, .. } => left.named.iter_mut().for_each(|(name, _)| *name = mask(name)),
         _ => {}
     }

@@ -74,7 +74,22 @@ pub fn lacks(programs: &[Arc<ProgramSpec>], limits: OriginalLimits, accounts: &m
     let others: Vec<&str> =
         programs.iter().filter(|program| is_another(program)).map(|program| program.name.as_str()).collect();
     let instances = programs.iter().map(|program| program.instances.len() as u64).sum();
-    lacks_rights(&own, &others).into_iter().chain(lacks_descriptors(instances, limits.nofile_hard)).collect()
+    let lacks = lacks_rights(&own, &others).into_iter().chain(lacks_descriptors(instances, limits.nofile_hard));
+    lacks.chain(lacks_memory(programs, muster_sys::oom::limit())).collect()
+}
+
+/// A program that may have more memory than the container: the kernel's limit comes first.
+fn lacks_memory(programs: &[Arc<ProgramSpec>], limit: Option<u64>) -> Option<String> {
+    let of = |program: &Arc<ProgramSpec>| program.instances.iter().filter_map(|it| Some(it.memory_max?.max)).max();
+    let limit = limit?;
+    let (max, name) = programs.iter().filter_map(|program| Some((of(program)?, &program.name))).max()?;
+    (max > limit).then(|| {
+        let (max, limit) = (max >> 20, limit >> 20);
+        format!(
+            "memory_max of {name:?} is {max} MB, and memory.max of the container {limit} MB: the kernel comes first; lower one or \
+             raise the other"
+        )
+    })
 }
 
 fn lacks_rights(own: &Rights, others: &[&str]) -> Option<String> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use muster_config::{LookedAt, Opener, Role};
 use muster_import::supervisord::{self, Account, User, World};
-use muster_spec::UserSpec;
+use muster_spec::{Resource, UserSpec};
 use muster_sys::user::Accounts;
 
 /// The machine that this process runs on.
@@ -108,6 +108,10 @@ impl World for ThisMachine<'_> {
         self.looked_at.borrow_mut().push(LookedAt::Directory(PathBuf::from(directory)));
         let entries = std::fs::read_dir(directory);
         entries.into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    }
+
+    fn most(&self, resource: Resource) -> u64 {
+        muster_sys::limits::most(resource)
     }
 
     fn read(&self, path: &str, most: usize) -> io::Result<Vec<u8>> {

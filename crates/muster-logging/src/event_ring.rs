@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use muster_api::SourceState;
 use muster_core::{Event, Time};
 use muster_spec::{InstanceId, InstanceSpec};
 
@@ -40,11 +41,28 @@ pub struct Published {
 pub enum What {
     /// Something happened.
     Event(Event),
+    /// A source of the configuration changed its state.
+    Source(Box<SourceChange>),
+    /// The secrets of the API were read again; with the reason if they cannot be used.
+    Secrets(Option<Box<str>>),
     /// Events were suppressed.
     Gap {
         /// How many.
         missed: u64,
     },
+}
+
+/// The new state of a source of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceChange {
+    /// Its name.
+    pub name: String,
+    /// Its state.
+    pub state: SourceState,
+    /// The active version.
+    pub revision: Option<String>,
+    /// Why it is in that state.
+    pub reason: Option<String>,
 }
 
 /// The last events, and the listeners waiting for the next one.
@@ -265,7 +283,7 @@ mod tests {
     fn run(published: &Published) -> Option<RunId> {
         match &published.what {
             What::Event(event) => event.run(),
-            What::Gap { .. } => None,
+            What::Gap { .. } | What::Source(_) | What::Secrets(_) => None,
         }
     }
 
@@ -375,6 +393,6 @@ mod tests {
     /// The full ring of a thousand programs must be small compared to the programs.
     #[test]
     fn an_event_is_small() {
-        assert!(size_of::<Published>() <= 80, "{} bytes", size_of::<Published>());
+        assert!(size_of::<Published>() <= 96, "{} bytes", size_of::<Published>());
     }
 }

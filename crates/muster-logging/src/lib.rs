@@ -9,6 +9,7 @@ pub mod event_ring;
 mod fields;
 pub mod limit;
 pub mod main_log;
+pub mod repeated;
 mod start;
 mod supervisord_format;
 

@@ -70,6 +70,9 @@ pub enum Notice {
     Connection,
     Accepting,
     Answer,
+    Certificate,
+    Secrets,
+    SecretsRefused,
     // Caused by event listeners.
     EventLost,
     Listener,
@@ -88,6 +91,9 @@ impl Notice {
             | Notice::Reloaded
             | Notice::FilesChanged
             | Notice::Answer
+            | Notice::Certificate
+            | Notice::Secrets
+            | Notice::SecretsRefused
             | Notice::EventLost
             | Notice::Listener => LONG_BURST,
             _ => BURST,

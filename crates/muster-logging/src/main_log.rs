@@ -7,12 +7,16 @@ use std::fmt::Display;
 
 use muster_spec::Exit;
 use muster_supervisord::ends::message;
+use muster_supervisord::python::repr;
 use tracing::{debug, error, info, warn};
 
 /// The target of these lines.
 pub const TARGET: &str = "supervisord";
 /// The target of critical ones, since a message has no such level.
 pub const CRITICAL: &str = "supervisord::critical";
+
+/// The target of lines that repeat what a program wrote. Their text may have several lines.
+pub const OUTPUT: &str = "supervisord::output";
 
 /// The level of a line, the most severe first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,6 +71,21 @@ pub fn line(level: Level, text: impl Display) {
         Level::Info => info!(target: TARGET, "{text}"),
         Level::Debug => debug!(target: TARGET, "{text}"),
     }
+}
+
+/// Whether the log shows lines of the level DEBG.
+pub fn shows_debug() -> bool {
+    tracing::enabled!(target: TARGET, tracing::Level::DEBUG)
+}
+
+/// Whether the log repeats what programs write.
+pub fn repeats_output() -> bool {
+    tracing::enabled!(target: OUTPUT, tracing::Level::DEBUG)
+}
+
+/// Repeats what a process wrote to a channel.
+pub fn output(process: &str, channel: &str, text: impl Display) {
+    debug!(target: OUTPUT, "{} {channel} output:\n{text}", repr(process));
 }
 
 /// A process that belonged to no program was reaped.

@@ -11,9 +11,10 @@ use std::time::SystemTime;
 
 use muster_api::{Timestamp, visible};
 use muster_load::secrets;
-use muster_logs::{Console, Consoles, Memory, OwnFile, Source};
+use muster_logs::{Console, Consoles, Memory, OwnFile, OwnSyslog, Source};
 use muster_spec::{DaemonSpec, LogFormat, LogLevel, descriptor_of};
 use muster_sys::local_time;
+use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
@@ -34,6 +35,9 @@ const REMEMBERED: usize = 64 * 1024;
 struct Destination {
     /// Where the lines go, at most two places.
     consoles: Vec<Console>,
+    syslog: Option<OwnSyslog>,
+    /// Where messages about syslog itself go instead.
+    stderr: Console,
     memory: Arc<Memory>,
     is_json: bool,
 }
@@ -43,7 +47,8 @@ pub fn start(spec: &DaemonSpec, consoles: &mut Consoles) -> io::Result<Arc<Memor
     let destinations = open(spec, consoles)?;
     let memory = Memory::of_size(REMEMBERED);
     let is_json = spec.log_format == LogFormat::Json;
-    let destination = Destination { consoles: destinations, memory: Arc::clone(&memory), is_json };
+    let (syslog, stderr) = (consoles.own_syslog.clone(), consoles.stderr.clone());
+    let destination = Destination { consoles: destinations, syslog, stderr, memory: Arc::clone(&memory), is_json };
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(destination)
         .fmt_fields(Fields)
@@ -69,6 +74,10 @@ pub fn start(spec: &DaemonSpec, consoles: &mut Consoles) -> io::Result<Arc<Memor
 fn open(spec: &DaemonSpec, consoles: &mut Consoles) -> io::Result<Vec<Console>> {
     let descriptor = spec.log_file.as_deref().and_then(descriptor_of);
     let mut places = match spec.log_file.as_deref() {
+        None if spec.log_to_syslog => {
+            consoles.own_syslog = Some(OwnSyslog::start(&spec.syslog)?);
+            Vec::new()
+        }
         None => vec![consoles.stderr.clone()],
         Some(_) if descriptor == Some(2) => vec![consoles.stderr.clone()],
         Some(_) if descriptor == Some(1) => return Ok(vec![consoles.stdout.clone()]),
@@ -127,13 +136,18 @@ impl<'a> MakeWriter<'a> for Destination {
     type Writer = Message<'a>;
 
     fn make_writer(&'a self) -> Message<'a> {
-        Message { destination: self }
+        Message { destination: self, is_about_syslog: false }
+    }
+
+    fn make_writer_for(&'a self, about: &Metadata<'_>) -> Message<'a> {
+        Message { destination: self, is_about_syslog: about.target().starts_with(OwnSyslog::REPORTS) }
     }
 }
 
 /// One message being written; the formatter passes it as a whole.
 struct Message<'a> {
     destination: &'a Destination,
+    is_about_syslog: bool,
 }
 
 impl Write for Message<'_> {
@@ -150,6 +164,12 @@ impl Write for Message<'_> {
         }
         let bytes = &*line;
         self.destination.consoles.iter().for_each(|console| console.append(bytes));
+        match &self.destination.syslog {
+            None => {}
+            // It would be lost as well, and cause the next report.
+            Some(_) if self.is_about_syslog => self.destination.stderr.append(bytes),
+            Some(syslog) => syslog.append(bytes),
+        }
         self.destination.memory.push(Source::Stderr, 0, SystemTime::now(), bytes);
         Ok(written)
     }

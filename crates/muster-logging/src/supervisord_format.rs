@@ -1,11 +1,13 @@
 //! Lines as supervisord writes them: `2026-11-29 08:15:00,042 INFO spawned: 'web' with pid 7`, in local time.
 
-use std::fmt::{self, Write};
+use std::fmt::{self, Debug, Write};
 use std::time::SystemTime;
 
 use muster_api::Timestamp;
+use muster_api::visible::Escaped;
 use muster_spec::LogLevel;
 use muster_sys::local_time;
+use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::Targets;
@@ -13,7 +15,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::main_log::{CRITICAL, TARGET};
+use crate::main_log::{CRITICAL, OUTPUT, TARGET};
 
 /// The format.
 pub(crate) struct Lines;
@@ -27,8 +29,25 @@ where
         let about = event.metadata();
         put_time(&mut to, Timestamp::from(SystemTime::now()))?;
         write!(to, " {} ", level_name(about.target(), *about.level()))?;
-        context.field_format().format_fields(to.by_ref(), event)?;
+        match about.target() {
+            OUTPUT => event.record(&mut Output(&mut to)),
+            _ => context.field_format().format_fields(to.by_ref(), event)?,
+        }
         to.write_char('\n')
+    }
+}
+
+/// Writes text of a program: line ends stay, whatever else controls a terminal is escaped.
+struct Output<'a, 'w>(&'a mut Writer<'w>);
+
+impl Visit for Output<'_, '_> {
+    fn record_debug(&mut self, _: &Field, value: &dyn Debug) {
+        let text = format!("{value:?}");
+        for (number, line) in text.split('\n').enumerate() {
+            // Writing a message to memory cannot fail.
+            let end = if number > 0 { "\n" } else { "" };
+            let _ = self.0.write_str(end).and_then(|()| Escaped(&mut self.0).write_str(line));
+        }
     }
 }
 
@@ -48,7 +67,7 @@ fn level_name(target: &str, level: Level) -> &'static str {
         (_, Level::ERROR) => "ERRO",
         (_, Level::WARN) => "WARN",
         (TARGET, Level::INFO) => "INFO",
-        (TARGET, Level::DEBUG) | (_, Level::INFO) => "DEBG",
+        (TARGET | OUTPUT, Level::DEBUG) | (_, Level::INFO) => "DEBG",
         (_, Level::DEBUG) => "TRAC",
         (_, Level::TRACE) => "BLAT",
     }
@@ -79,6 +98,7 @@ mod tests {
         assert!(text.ends_with(",000"), "{text}");
         assert_eq!(level_name(CRITICAL, Level::ERROR), "CRIT");
         assert_eq!(level_name(TARGET, Level::INFO), "INFO");
+        assert_eq!(level_name(OUTPUT, Level::DEBUG), "DEBG");
         assert_eq!(level_name("musterd::boot", Level::INFO), "DEBG");
         assert_eq!(level_name("musterd::boot", Level::WARN), "WARN");
     }
@@ -88,6 +108,8 @@ mod tests {
         let info = filter(LogLevel::Info);
         assert!(info.would_enable(TARGET, &Level::INFO) && info.would_enable(CRITICAL, &Level::ERROR));
         assert!(!info.would_enable("musterd::boot", &Level::INFO) && info.would_enable("musterd::boot", &Level::WARN));
+        assert!(!info.would_enable(OUTPUT, &Level::DEBUG));
+        assert!(filter(LogLevel::Debug).would_enable(OUTPUT, &Level::DEBUG));
         assert!(filter(LogLevel::Debug).would_enable("musterd::boot", &Level::INFO));
     }
 }

@@ -12,10 +12,11 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IoSlice, IsTerminal, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use muster_spec::Rotation;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::stat::fstat;
@@ -23,7 +24,7 @@ use nix::sys::stat::fstat;
 use super::Consoles;
 use super::backlog::Room;
 use super::drain::{Notice, PATIENCE};
-use super::own_file::OwnFile;
+use super::own_file::{Orders, OwnFile};
 use super::progress::{ENOUGH, Progress};
 use super::queue::{Full, Gap, LaneId, LaneSpec, OWN, Queue, Waiter};
 
@@ -54,8 +55,8 @@ const NOTICES: usize = 64;
 pub struct Console {
     shared: Arc<Shared>,
     is_terminal: bool,
-    /// Only for a log file: set to have it reopened.
-    reopening: Option<Arc<AtomicBool>>,
+    /// Only for a log file: what its thread is to do.
+    orders: Option<Arc<Orders>>,
 }
 
 struct Shared {
@@ -114,14 +115,14 @@ impl Console {
 
     /// Starts the thread that writes the daemon's own messages to its log file.
     pub fn to_file(mut file: OwnFile) -> io::Result<Console> {
-        let reopening = file.reopening();
+        let orders = file.orders();
         let console = Console::writing_by("own-log", false, move |shared, batch| {
             for lines in batch {
                 file.write(lines);
                 shared.note_progress(lines.len());
             }
         })?;
-        Ok(Console { reopening: Some(reopening), ..console })
+        Ok(Console { orders: Some(orders), ..console })
     }
 
     fn writing_by(
@@ -152,7 +153,7 @@ impl Console {
             filled: Condvar::new(),
             emptied: Condvar::new(),
         });
-        let console = Console { shared: Arc::clone(&shared), is_terminal, reopening: None };
+        let console = Console { shared: Arc::clone(&shared), is_terminal, orders: None };
         let work = move || {
             let mut batch = Vec::new();
             loop {
@@ -166,7 +167,12 @@ impl Console {
 
     /// Has the file reopened: it was moved away.
     pub(super) fn reopen(&self) {
-        self.reopening.iter().for_each(|reopening| reopening.store(true, Ordering::Release));
+        self.orders.iter().for_each(|orders| orders.reopen());
+    }
+
+    /// Has the next lines go to another file.
+    pub(super) fn move_to(&self, path: &Path, rotation: Rotation) {
+        self.orders.iter().for_each(|orders| orders.move_to(path, rotation));
     }
 
     /// Queues whole lines of the daemon itself. Never waits for the reader.
@@ -444,7 +450,13 @@ impl Consoles {
         let is_same = lead_to_same_place(&stdout, &stderr);
         let stderr = Console::start("console-err", stderr)?;
         let stdout = if is_same { stderr.clone() } else { Console::start("console-out", stdout)? };
-        Ok(Consoles { stdout, stderr, own_log: None })
+        Ok(Consoles { stdout, stderr, own_log: None, own_syslog: None })
+    }
+
+    /// Writes what the daemon has said, for at most `patience`, before it exits early.
+    pub fn flush(&self, patience: Duration) {
+        self.own_syslog.iter().for_each(|syslog| syslog.finish(patience));
+        self.stderr.flush(patience, patience);
     }
 }
 

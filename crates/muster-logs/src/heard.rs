@@ -2,7 +2,7 @@
 //!
 //! Bounded by [`MOST`] bytes: a stream whose output goes here is not read while there is no room, so its program waits in
 //! write(2), as it does under a supervisord that is busy. Only what the pipe of an exited process still holds is taken
-//! regardless. Streams that no listener needs never come here.
+//! regardless. Streams that no listener needs never come here, unless the daemon's own log repeats all output.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -28,6 +28,8 @@ pub enum Heard {
         source: Source,
         /// At most 64 KiB, and whole characters if it is UTF-8.
         bytes: Vec<u8>,
+        /// Whether the stream causes events. If not, the output is for the daemon's own log alone.
+        is_event: bool,
     },
     /// The text between two tokens.
     Captured {
@@ -58,6 +60,8 @@ pub(super) struct HeardQueue {
     is_used: AtomicBool,
     /// Whether any listener takes output as events.
     wants_output: AtomicBool,
+    /// Whether the daemon's own log repeats all output.
+    repeats_output: AtomicBool,
 }
 
 #[derive(Default)]
@@ -103,6 +107,14 @@ impl HeardQueue {
 
     pub(super) fn wants_output(&self) -> bool {
         self.wants_output.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn repeat_output(&self) {
+        self.repeats_output.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn repeats_output(&self) -> bool {
+        self.repeats_output.load(Ordering::Relaxed)
     }
 
     pub(super) fn push(&self, heard: Heard) {

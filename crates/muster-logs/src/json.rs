@@ -7,12 +7,13 @@
 use std::borrow::Cow;
 use std::io::Write;
 
+use muster_spec::{Hook, RunId};
 use serde::de::IgnoredAny;
 
 use super::Source;
 use super::console_format::Part;
 
-/// The part between the time and the line; the same for every line of a stream.
+/// The part between the time and the line; the same for every line of a stream. `run` may be that of a hook's output.
 pub(super) fn head(name: &str, source: Source, run: u64) -> Vec<u8> {
     let stream = match source {
         Source::Stdout => "stdout",
@@ -20,7 +21,11 @@ pub(super) fn head(name: &str, source: Source, run: u64) -> Vec<u8> {
     };
     let mut head = b"\",\"program\":".to_vec();
     put_text(name, &mut head);
+    let (run, hook) = Hook::of_output(RunId(run));
     head.extend_from_slice(format!(",\"stream\":\"{stream}\",\"run\":{run}").as_bytes());
+    if let Some(hook) = hook {
+        head.extend_from_slice(format!(",\"hook\":\"{}\"", hook.name()).as_bytes());
+    }
     head
 }
 

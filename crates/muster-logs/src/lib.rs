@@ -58,10 +58,11 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use muster_spec::{InstanceSpec, OutputSpec, Overflow, PerStream, RunId, Sink, Stdin, SyslogSpec, Target};
+use muster_spec::{InstanceSpec, OutputSpec, Overflow, PerStream, Rotation, RunId, Sink, Stdin, SyslogSpec, Target};
 use muster_sys::user::Accounts;
 use tokio::sync::watch;
 use tracing::warn;
@@ -95,6 +96,7 @@ pub use self::own_file::OwnFile;
 pub use self::part::{FilePart, Part, PartialLog};
 pub use self::ready::ReadyMatcher;
 pub use self::ring::Piece;
+pub use self::syslog::OwnSyslog;
 
 /// How often a continuing loss is reported.
 const TELL_AGAIN: Duration = Duration::from_secs(60);
@@ -138,6 +140,8 @@ pub struct Consoles {
     pub stderr: Console,
     /// The console of the daemon's own messages, if they go to a file.
     pub own_log: Option<Console>,
+    /// The daemon's own messages for syslog, if they go there.
+    pub own_syslog: Option<OwnSyslog>,
 }
 
 /// The whole data plane.
@@ -263,6 +267,16 @@ impl Logs {
         self.heard.want_output(is_wanted);
     }
 
+    /// Passes on the output of all streams that are opened from now on, for the daemon's own log.
+    pub fn repeat_output(&self) {
+        self.heard.repeat_output();
+    }
+
+    /// Whether it passes on the output of all streams.
+    pub fn repeats_output(&self) -> bool {
+        self.heard.repeats_output()
+    }
+
     /// Waits until there is something to take, on a handle of its own.
     pub fn watch_heard(&self) -> HeardWatch {
         HeardWatch(Arc::clone(&self.heard))
@@ -366,6 +380,16 @@ impl Logs {
         self.consoles.own_log.iter().for_each(Console::reopen);
     }
 
+    /// Has the daemon's own messages go to another file, if they go to one.
+    pub fn move_own_log(&self, path: &Path, rotation: Rotation) {
+        self.consoles.own_log.iter().for_each(|console| console.move_to(path, rotation));
+    }
+
+    /// Writes whole lines to the daemon's own standard output. Never waits for the reader.
+    pub fn print(&self, lines: &[u8]) {
+        self.consoles.stdout.append(lines);
+    }
+
     /// Everything is being stopped: many pipes will end at the same time.
     pub fn gather(&self) {
         self.pump.gather();
@@ -382,7 +406,9 @@ impl Logs {
         let deadline = Instant::now() + patience;
         self.pump.finish(patience);
         self.syslog.finish(deadline.max(Instant::now() + LAST_STALL));
-        let Consoles { stdout, stderr, own_log } = &self.consoles;
+        let Consoles { stdout, stderr, own_log, own_syslog } = &self.consoles;
+        let left = deadline.saturating_duration_since(Instant::now());
+        own_syslog.iter().for_each(|syslog| syslog.finish(left.max(LAST_STALL)));
         let lanes = self.lanes.borrow();
         let consoles = [Some(stdout), Some(stderr), own_log.as_ref()].into_iter().flatten().chain(lanes.consoles());
         for console in consoles {

@@ -29,19 +29,20 @@ enum Kind {
 }
 
 /// Collects whole characters.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Characters {
+    /// Whether they become events.
+    is_event: bool,
     /// The beginning of a character.
     held: Vec<u8>,
 }
 
 impl Tap {
-    /// For a stream that causes events; `None` if it causes none.
+    /// For a stream that causes events, or whose output the daemon's own log repeats; `None` for others.
     pub(super) fn for_events(run: u64, source: Source, events: StreamEvents, queue: &Arc<HeardQueue>) -> Option<Tap> {
         let capture = (events.capture > 0).then(|| Capture::keeping(events.capture));
-        let log = events.log.then(Characters::default);
-        let kind = Kind::Events { capture, log };
-        (events != StreamEvents::NONE).then(|| Tap::new(run, source, kind, queue))
+        let log = (events.log || queue.repeats_output()).then(|| Characters { is_event: events.log, held: Vec::new() });
+        (capture.is_some() || log.is_some()).then(|| Tap::new(run, source, Kind::Events { capture, log }, queue))
     }
 
     /// For standard output of an event listener.
@@ -115,9 +116,10 @@ impl To<'_> {
         }
     }
 
-    fn log(&self, bytes: &[u8]) {
-        if !bytes.is_empty() && self.queue.wants_output() {
-            self.queue.push(Heard::Log { run: self.run, source: self.source, bytes: bytes.to_vec() });
+    fn log(&self, bytes: &[u8], is_event: bool) {
+        let is_event = is_event && self.queue.wants_output();
+        if !bytes.is_empty() && (is_event || self.queue.repeats_output()) {
+            self.queue.push(Heard::Log { run: self.run, source: self.source, bytes: bytes.to_vec(), is_event });
         }
     }
 }
@@ -131,13 +133,13 @@ impl Characters {
         while !rest.is_empty() {
             let piece = &rest[..rest.len().min(LONGEST)];
             let piece = if piece.len() == rest.len() { piece } else { &piece[..piece.len() - begun(piece)] };
-            to.log(piece);
+            to.log(piece, self.is_event);
             rest = &rest[piece.len()..];
         }
     }
 
     fn end(&mut self, to: &To<'_>) {
-        to.log(&std::mem::take(&mut self.held));
+        to.log(&std::mem::take(&mut self.held), self.is_event);
     }
 }
 
@@ -170,7 +172,7 @@ mod tests {
     }
 
     fn log(text: &[u8]) -> Heard {
-        Heard::Log { run: 7, source: Source::Stderr, bytes: text.to_vec() }
+        Heard::Log { run: 7, source: Source::Stderr, bytes: text.to_vec(), is_event: true }
     }
 
     #[test]
@@ -194,6 +196,16 @@ mod tests {
             })
             .collect();
         assert_eq!(all, ["x", &long].concat().as_bytes());
+    }
+
+    #[test]
+    fn the_own_log_repeats_streams_that_cause_no_events() {
+        let queue = Arc::new(HeardQueue::default());
+        queue.repeat_output();
+        let mut tap = Tap::for_events(7, Source::Stdout, StreamEvents::NONE, &queue).unwrap();
+        assert_eq!(tap.take(b"text\n"), &b"text\n"[..]);
+        let repeated = Heard::Log { run: 7, source: Source::Stdout, bytes: b"text\n".to_vec(), is_event: false };
+        assert_eq!(queue.take(usize::MAX), [repeated]);
     }
 
     #[test]

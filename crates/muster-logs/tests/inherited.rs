@@ -29,7 +29,9 @@ fn an_inherited_descriptor_gets_the_bytes_as_they_come() {
         ready: None,
         start_timeout: InstanceSpec::START_TIMEOUT,
         watchdog: None,
+        memory_max: None,
         probes: Vec::new(),
+        hooks: muster_spec::Hooks::default(),
     };
     let mut reading = File::from(OwnedFd::from(reading));
     for (run, text) in [(1, &b"half"[..]), (2, b" a line\n\x1b[1m")] {

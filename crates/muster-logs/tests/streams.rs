@@ -22,7 +22,9 @@ fn instance(name: &str, output: OutputSpec) -> InstanceSpec {
         ready: None,
         start_timeout: InstanceSpec::START_TIMEOUT,
         watchdog: None,
+        memory_max: None,
         probes: Vec::new(),
+        hooks: muster_spec::Hooks::default(),
     }
 }
 
@@ -39,7 +41,7 @@ impl Scene {
             (Console::start(name, writing).expect("it works on every machine"), File::from(reading))
         };
         let ((stdout, out), (stderr, err)) = (console("out"), console("err"));
-        let logs = Logs::start(Consoles { stdout, stderr, own_log: None }, SyslogSpec::default())
+        let logs = Logs::start(Consoles { stdout, stderr, own_log: None, own_syslog: None }, SyslogSpec::default())
             .expect("it works on every machine");
         Scene { logs, ends: [out, err] }
     }

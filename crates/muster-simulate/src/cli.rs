@@ -43,6 +43,9 @@ pub struct SimulateArgs {
     /// Check the expectations of these scenarios
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(crate) scenario: Vec<PathBuf>,
+    /// Make every decision of a recording of a daemon again, as GET /v1/debug/recording answers it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "programs", "runs", "stop_at", "until", "seed", "ties", "svg", "compare", "scenario"])]
+    pub(crate) replay: Option<PathBuf>,
     /// With --scenario: write a JUnit report to this file
     #[arg(long, value_name = "FILE", requires = "scenario")]
     pub(crate) junit: Option<PathBuf>,

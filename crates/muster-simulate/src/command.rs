@@ -10,6 +10,7 @@ use muster_spec::{Spec, is_valid_name};
 
 use crate::Host;
 use crate::cli::SimulateArgs;
+use crate::replay::replay_command;
 use crate::scenario::Script;
 use crate::world::{SimulationPlan, simulate};
 use crate::{compare, json, scenarios, svg, text};
@@ -24,6 +25,9 @@ pub(super) const SEED: u64 = 1;
 /// `musterd simulate`: returns the exit code.
 pub fn simulate_command(host: Host, args: &SimulateArgs) -> u8 {
     muster_sys::boot::give_signals_back();
+    if let Some(recording) = &args.replay {
+        return replay_command(recording, args.json);
+    }
     if !args.scenario.is_empty() {
         return scenarios::check_scenarios(host, args);
     }
@@ -66,9 +70,9 @@ fn tell(host: Host, args: &SimulateArgs) -> Result<bool, String> {
         write(path, &svg::drawing(&timeline))?;
     }
     if args.json {
-        say(&json::timeline(&timeline, &spec).to_string());
+        say(&json::timeline(&timeline, &spec.programs).to_string());
     } else {
-        say(&format!("{}\n{}", text::table(&timeline, &spec, &only), text::account(&timeline).trim_end()));
+        say(&format!("{}\n{}", text::table(&timeline, &spec.programs, &only), text::account(&timeline).trim_end()));
     }
     Ok(timeline.cut_short().is_none())
 }

@@ -6,14 +6,14 @@ use muster_core::{Time, restart::Verdict};
 use muster_spec::{Exit, Limit, RunEnd, Spec};
 use serde_json::{Value, json};
 
-use crate::text::line;
+use crate::text::{Programs, line};
 use crate::timeline::{Change, Moment, Timeline, What};
 use crate::world::{SimulationPlan, nothing_yet, simulate_to};
 
 /// The complete timeline.
-pub(crate) fn timeline(timeline: &Timeline, spec: &Spec) -> Value {
+pub(crate) fn timeline(timeline: &Timeline, programs: &Programs) -> Value {
     let mut value = rest(timeline);
-    value["timeline"] = timeline.moments.iter().map(|moment| object(moment, timeline, spec)).collect();
+    value["timeline"] = timeline.moments.iter().map(|moment| object(moment, timeline, programs)).collect();
     value
 }
 
@@ -24,7 +24,7 @@ pub(crate) fn write(spec: &Spec, plan: &SimulationPlan, output: &mut dyn Write) 
     let (mut separator, mut outcome) = ("", Ok(()));
     let timeline = simulate_to(spec, plan, &mut |moment| {
         if outcome.is_ok() {
-            outcome = write!(output, "{separator}{}", object(moment, &frame, spec));
+            outcome = write!(output, "{separator}{}", object(moment, &frame, &spec.programs));
             separator = ",";
         }
     });
@@ -35,8 +35,8 @@ pub(crate) fn write(spec: &Spec, plan: &SimulationPlan, output: &mut dyn Write) 
     Ok(timeline)
 }
 
-fn object(moment: &Moment, timeline: &Timeline, spec: &Spec) -> Value {
-    let line = line(moment, timeline, spec);
+fn object(moment: &Moment, timeline: &Timeline, programs: &Programs) -> Value {
+    let line = line(moment, timeline, programs);
     let mut value = json!({
         "at": seconds(moment.at),
         "program": if line.who.is_empty() { Value::Null } else { json!(line.who) },
@@ -53,7 +53,7 @@ fn object(moment: &Moment, timeline: &Timeline, spec: &Spec) -> Value {
 /// Everything except the timeline.
 fn rest(timeline: &Timeline) -> Value {
     json!({
-        "programs": timeline.instances.iter().map(|lane| json!({
+        "programs": timeline.lanes().map(|lane| json!({
             "name": lane.name,
             "state": lane.state.name(),
             "runs": lane.runs,

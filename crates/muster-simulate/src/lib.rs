@@ -13,6 +13,7 @@ mod expect;
 mod json;
 mod junit;
 mod rehearse;
+mod replay;
 pub mod scenario;
 mod scenarios;
 mod svg;

@@ -1,5 +1,6 @@
 //! `musterd simulate --scenario`: simulates each scenario and checks its expectations.
 
+use muster_spec::arrange;
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Instant;
@@ -79,7 +80,7 @@ pub(super) fn check_scenarios(host: Host, args: &SimulateArgs) -> u8 {
             Verdict::Broken => failure(path, &timeline, &spec, &misses),
         };
         if args.json {
-            objects.push(object(path, &scenario, verdict, &misses, data::timeline(&timeline, &spec)));
+            objects.push(object(path, &scenario, verdict, &misses, data::timeline(&timeline, &spec.programs)));
         } else {
             tell(path, &scenario, &timeline, &spec, (verdict, &failure), args.verbose);
         }
@@ -173,7 +174,7 @@ fn tell(
     if failure.is_empty() {
         say(&format!("{word:<4}  {}{title}", path.display()));
         if verbose {
-            say(&format!("\n{}\n{}", table(timeline, spec, &[]), account(timeline)));
+            say(&format!("\n{}\n{}", table(timeline, &spec.programs, &[]), account(timeline)));
         }
     } else {
         say(&format!("{word:<4}  {}{title}\n{failure}", path.display()));
@@ -196,8 +197,8 @@ fn failure(path: &Path, timeline: &Timeline, spec: &Spec, misses: &[Miss]) -> St
 fn marked(timeline: &Timeline, spec: &Spec, misses: &[Miss]) -> String {
     let mark = |miss: &Miss| (miss.at, format!(">>> expected {}, but {}", miss.expected, miss.actual));
     let mut marks: Vec<(Time, String)> = misses.iter().map(mark).collect();
-    marks.sort_by_key(|(at, _)| *at);
-    table_with_marks(timeline, spec, &[], &marks)
+    arrange::sort_by_key(&mut marks, |(at, _)| *at);
+    table_with_marks(timeline, &spec.programs, &[], &marks)
 }
 
 fn object(

@@ -3,13 +3,21 @@
 //! Written for a reader who knows neither the configuration nor musterd: each line says what happened, what was decided,
 //! and by which rule. Long repetitive timelines are abbreviated. Pure: a timeline in, text out.
 
+mod account;
+
+pub(crate) use self::account::account;
+
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use muster_core::{Event, Health, ShutdownReason, Time, Verdict};
-use muster_spec::{Exit, InstanceSpec, Kind, ProgramSpec, RunEnd, Signal, Span, Spec, State};
+use muster_spec::{Exit, InstanceSpec, Kind, ProgramSpec, RunEnd, Signal, Span, State};
 
-use crate::timeline::{Change, Ending, Lane, Moment, Over, Timeline, What};
+use crate::timeline::{Change, Lane, Moment, Timeline, What};
+
+/// The programs of a configuration.
+pub(crate) type Programs = [Arc<ProgramSpec>];
 
 /// One line of the table.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,18 +35,18 @@ pub(crate) struct Line {
 const ROUNDS: usize = 12;
 
 /// Every moment as a line.
-pub(crate) fn lines(timeline: &Timeline, spec: &Spec) -> Vec<Line> {
-    timeline.moments.iter().map(|moment| line(moment, timeline, spec)).collect()
+pub(crate) fn lines(timeline: &Timeline, programs: &Programs) -> Vec<Line> {
+    timeline.moments.iter().map(|moment| line(moment, timeline, programs)).collect()
 }
 
 /// A moment as a line. Uses only the initial data of the timeline.
-pub(super) fn line(moment: &Moment, timeline: &Timeline, spec: &Spec) -> Line {
+pub(super) fn line(moment: &Moment, timeline: &Timeline, programs: &Programs) -> Line {
     let at = moment.at;
     let of = |instance| timeline.lane(instance).name.clone();
     match &moment.what {
         What::Changed(change) => {
             let lane = timeline.lane(change.instance);
-            let (happened, mut decided) = (happened(change, lane, spec), decided(change, lane, timeline.seed));
+            let (happened, mut decided) = (happened(change, lane, programs), decided(change, lane, timeline.seed));
             if let Some(first) = change.tie {
                 let separator = if decided.is_empty() { "" } else { "; " };
                 decided.push_str(&format!("{separator}tie: {} first", first.name()));
@@ -73,7 +81,7 @@ pub(super) fn line(moment: &Moment, timeline: &Timeline, spec: &Spec) -> Line {
         }
         What::Event(event) => {
             let lane = event.instance().map(|instance| timeline.lane(instance));
-            let (state, happened, decided) = event_in_words(event, lane.and_then(|lane| instance(spec, lane)));
+            let (state, happened, decided) = event_in_words(event, lane.and_then(|lane| instance(programs, lane)));
             described(at, lane.map(|lane| lane.name.clone()).unwrap_or_default(), state, happened, decided)
         }
         What::Failing { instance, cause, signal } => {
@@ -113,6 +121,20 @@ fn event_in_words(event: &Event, of: Option<&InstanceSpec>) -> (&'static str, St
             let waits = format!("still waits for {}", on.join(" and "));
             ("WAITING", waits, "this will not come by itself".to_owned())
         }
+        Event::Hook(ended) => {
+            let (hook, took) = (ended.hook.name(), Span(ended.took));
+            let happened = match (&ended.failure, ended.was_called_off) {
+                (Some(failure), _) => format!("{failure}, {took} after its start"),
+                (None, true) => format!("ended {took} after its start: the run is to end"),
+                (None, false) => format!("succeeds after {took}"),
+            };
+            let decided = match (&ended.failure, ended.counts) {
+                (Some(_), true) => "the run has failed".to_owned(),
+                (Some(_), false) => "nothing follows from it".to_owned(),
+                (None, _) => String::new(),
+            };
+            (hook, happened, decided)
+        }
         Event::Ready { is_ready: true, .. } => ("ready", String::new(), String::new()),
         Event::Ready { is_ready: false, .. } => ("not ready", String::new(), String::new()),
         Event::Health { health: Health::Unhealthy, probe, .. } => {
@@ -128,8 +150,8 @@ fn event_in_words(event: &Event, of: Option<&InstanceSpec>) -> (&'static str, St
     }
 }
 
-fn instance<'s>(spec: &'s Spec, lane: &Lane) -> Option<&'s InstanceSpec> {
-    let program = spec.programs.iter().find(|program| program.name == lane.program)?;
+fn instance<'s>(programs: &'s Programs, lane: &Lane) -> Option<&'s InstanceSpec> {
+    let program = programs.iter().find(|program| program.name == lane.program)?;
     program.instances.iter().find(|instance| instance.name == lane.name).map(|instance| &**instance)
 }
 
@@ -140,12 +162,14 @@ fn described(at: Time, who: String, state: &str, happened: String, decided: Stri
 fn began_because(reason: &ShutdownReason, waits_in_vain: bool, timeline: &Timeline) -> String {
     match reason {
         ShutdownReason::Signal(signal) => format!("the container gets {signal}"),
-        ShutdownReason::Program { signal, .. } => format!("a program sends {signal} to the daemon"),
+        ShutdownReason::Program { signal: Some(signal), .. } => format!("a program sends {signal} to the daemon"),
+        ShutdownReason::Program { signal: None, .. } => "a program requests a shutdown".to_owned(),
         ShutdownReason::Command(_) => "musterctl shutdown".to_owned(),
         ShutdownReason::Essential(id) => {
             format!("{:?} is essential and has ended for good", timeline.lane(*id).name)
         }
         ShutdownReason::Probe(id) => format!("a probe of {:?} failed for good", timeline.lane(*id).name),
+        ShutdownReason::Memory(id) => format!("{:?} had too much memory", timeline.lane(*id).name),
         ShutdownReason::Done if waits_in_vain => {
             "every autostarted program has ended for good or waits in vain".to_owned()
         }
@@ -153,14 +177,14 @@ fn began_because(reason: &ShutdownReason, waits_in_vain: bool, timeline: &Timeli
     }
 }
 
-fn happened(change: &Change, lane: &Lane, spec: &Spec) -> String {
+fn happened(change: &Change, lane: &Lane, programs: &Programs) -> String {
     if let Some((end, uptime)) = &change.ended {
         return match end {
             RunEnd::NotSpawned(_) => format!("run {}: {end}", change.run),
             RunEnd::Exited(_) | RunEnd::MainLost => format!("run {}: {end} after {}", change.run, Span(*uptime)),
         };
     }
-    let program = || spec.programs.iter().find(|program| program.name == lane.program);
+    let program = || programs.iter().find(|program| program.name == lane.program);
     match change.to {
         State::Starting => format!("run {} begins", change.run),
         State::Running => program().map_or_else(String::new, |program| came_up(program)),
@@ -196,10 +220,10 @@ fn in_turn(asked: &[Signal]) -> String {
 }
 
 /// A verdict, with the seed if jitter is involved.
-fn judged(verdict: &Verdict, seed: u64) -> String {
+fn judged(verdict: &Verdict, seed: Option<u64>) -> String {
     let words = verdict.to_string();
-    match verdict {
-        Verdict::Again(again) if again.is_random() => {
+    match (verdict, seed) {
+        (Verdict::Again(again), Some(seed)) if again.is_random() => {
             let here = format!("here {}", Span(again.delay));
             words.replacen(&here, &format!("{here} (seed {seed})"), 1)
         }
@@ -207,7 +231,7 @@ fn judged(verdict: &Verdict, seed: u64) -> String {
     }
 }
 
-fn decided(change: &Change, lane: &Lane, seed: u64) -> String {
+fn decided(change: &Change, lane: &Lane, seed: Option<u64>) -> String {
     let Some(verdict) = change.verdict else {
         return change.patience.map(|patience| format!("waits up to {} for it", Span(patience))).unwrap_or_default();
     };
@@ -281,8 +305,8 @@ fn shape(words: &str) -> String {
 }
 
 /// The whole timeline as a table. With `only`, just these programs and the container.
-pub(crate) fn table(timeline: &Timeline, spec: &Spec, only: &[String]) -> String {
-    table_with_marks(timeline, spec, only, &[])
+pub(crate) fn table(timeline: &Timeline, programs: &Programs, only: &[String]) -> String {
+    table_with_marks(timeline, programs, only, &[])
 }
 
 /// Readiness is shown together with RUNNING if both happen at once.
@@ -292,14 +316,19 @@ fn is_told_before(line: &Line, before: Option<&Line>) -> bool {
 }
 
 /// The same with remarks at their places, which must be in order.
-pub(crate) fn table_with_marks(timeline: &Timeline, spec: &Spec, only: &[String], marks: &[(Time, String)]) -> String {
+pub(crate) fn table_with_marks(
+    timeline: &Timeline,
+    programs: &Programs,
+    only: &[String],
+    marks: &[(Time, String)],
+) -> String {
     let is_told = |line: &Line| {
         only.is_empty()
             || line.who.is_empty()
             || only.iter().any(|name| *name == line.who || is_instance(name, &line.who))
     };
     let mut described: Vec<Line> = Vec::new();
-    for line in lines(timeline, spec).into_iter().filter(is_told) {
+    for line in lines(timeline, programs).into_iter().filter(is_told) {
         if !is_told_before(&line, described.last()) {
             described.push(line);
         }
@@ -350,84 +379,6 @@ pub(crate) fn clock(at: Time) -> String {
         (0, _) => format!("{minutes}:{seconds:02}.{rest:03}"),
         _ => format!("{hours}:{minutes:02}:{seconds:02}.{rest:03}"),
     }
-}
-
-/// The summary: each program, and the container's exit with its reason.
-pub(crate) fn account(timeline: &Timeline) -> String {
-    let mut text = String::new();
-    for lane in &timeline.instances {
-        let _ = writeln!(text, "{}", end_of(lane));
-    }
-    let after = Span(timeline.ended.since_origin());
-    if let Some(words) = timeline.cut_short() {
-        let _ = writeln!(text, "{words}");
-        return text;
-    }
-    match &timeline.exit {
-        Some(exit) => {
-            let _ = writeln!(text, "the container exits with {} after {after}: {}", exit.code, exit.words);
-            if let Some(lane) = exit.cause.map(|id| timeline.lane(id))
-                && let Some((_, explained)) = &lane.last
-            {
-                let _ = writeln!(text, "  why {:?} was not started again: {explained}", lane.name);
-            }
-            let _ = writeln!(text, "  why {}: {}", exit.code, code_rule(timeline, exit));
-        }
-        None => {
-            let _ = match timeline.over {
-                Over::AtRest => {
-                    writeln!(
-                        text,
-                        "nothing happens after {after}, and the container is still running: {}",
-                        still(timeline)
-                    )
-                }
-                _ => writeln!(text, "after {after} the container is still running: {}", still(timeline)),
-            };
-        }
-    }
-    text
-}
-
-fn end_of(lane: &Lane) -> String {
-    let plural = |count: usize, thing: &str| format!("{count} {thing}{}", if count == 1 { "" } else { "s" });
-    let runs = plural(lane.runs, "run");
-    let restarts = plural(lane.runs.saturating_sub(1), "restart");
-    let essential = if lane.is_essential { ", essential" } else { "" };
-    let last = lane.last.as_ref().map(|(end, _)| format!(", the last end was {end}")).unwrap_or_default();
-    format!("{}: {} after {runs}, {restarts}{last}{essential}", lane.name, lane.state)
-}
-
-/// The origin of the exit code.
-fn code_rule(timeline: &Timeline, exit: &Ending) -> String {
-    let end = exit.cause.and_then(|id| timeline.lane(id).last.as_ref()).map(|(end, _)| end);
-    match end {
-        _ if matches!(exit.reason, ShutdownReason::Probe(_)) => {
-            "a probe with on_failure = \"shutdown\" failed".to_owned()
-        }
-        Some(end) if exit.code == 0 && end.shell_code() != 0 => "exit_status = \"zero\"".to_owned(),
-        // It was given up, which is not a success.
-        Some(RunEnd::Exited(Exit::Code(0))) if exit.code != 0 => {
-            "given up is a failure, whatever the last status".to_owned()
-        }
-        Some(RunEnd::Exited(Exit::Code(_))) => "that run's own exit status".to_owned(),
-        Some(RunEnd::Exited(Exit::Signal { signal, .. })) => format!("128 + {} for {signal}", signal.number()),
-        Some(RunEnd::MainLost) => "1 where the run's own exit status is not known".to_owned(),
-        Some(RunEnd::NotSpawned(_)) if exit.code == 127 => "the program was not found, as in a shell".to_owned(),
-        Some(RunEnd::NotSpawned(_)) => "the program could not be executed, as in a shell".to_owned(),
-        None if exit.reason == ShutdownReason::Done && exit.code == 0 => {
-            "each program's last end was a success".to_owned()
-        }
-        None if exit.reason == ShutdownReason::Done => "nothing failed, and not everything could run".to_owned(),
-        None => "it was asked to stop, whatever its programs' codes".to_owned(),
-    }
-}
-
-fn still(timeline: &Timeline) -> String {
-    let of = |state: State| timeline.instances.iter().filter(|lane| lane.state == state).count();
-    let counted: Vec<String> =
-        State::ALL.into_iter().filter(|&state| of(state) > 0).map(|state| format!("{} {state}", of(state))).collect();
-    counted.join(", ")
 }
 
 #[cfg(test)]

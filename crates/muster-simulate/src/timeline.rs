@@ -97,12 +97,12 @@ pub(crate) struct Timeline {
     pub(crate) ended: Time,
     /// The container's exit, if it exited.
     pub(crate) exit: Option<Ending>,
-    /// Each instance at the end.
+    /// Each instance at the end, by its number.
     pub(crate) instances: Vec<Lane>,
     /// Why the simulation ended.
     pub(crate) over: Over,
-    /// The random seed.
-    pub(crate) seed: u64,
+    /// The random seed, if it is known.
+    pub(crate) seed: Option<u64>,
 }
 
 /// Why a simulation ended.
@@ -126,7 +126,7 @@ pub(crate) struct Lane {
     pub(crate) name: String,
     /// The name of its program.
     pub(crate) program: String,
-    /// Its final state.
+    /// Its final state, or its last one before it was removed.
     pub(crate) state: State,
     pub(crate) runs: usize,
     pub(crate) exit_codes: Vec<u8>,
@@ -137,6 +137,8 @@ pub(crate) struct Lane {
 
 /// Converts events into moments.
 pub(super) struct Recorder {
+    /// The instances at the beginning.
+    lanes: Vec<Lane>,
     moments: Vec<Moment>,
     /// How many were passed on and dropped.
     handed_on: usize,
@@ -154,11 +156,16 @@ pub(super) struct Recorder {
 
 impl Recorder {
     pub(super) fn of(supervisor: &Supervisor) -> Recorder {
-        let count = supervisor.snapshot().len();
+        let count = supervisor.snapshot().iter().map(|instance| instance.id().0 as usize + 1).max().unwrap_or(0);
+        let mut lanes = vec![Lane::default(); count];
+        for instance in supervisor.snapshot() {
+            lanes[instance.id().0 as usize] = Lane::of(instance);
+        }
         Recorder {
+            runs: lanes.iter().map(|lane| lane.runs).collect(),
+            lanes,
             moments: Vec::new(),
             handed_on: 0,
-            runs: vec![0; count],
             ended: vec![None; count],
             latest: vec![None; count],
             exit: None,
@@ -216,9 +223,11 @@ impl Recorder {
                     signal: of.program().stop.steps[0].signal,
                 }
             }
-            Event::Waiting { .. } | Event::Ready { .. } | Event::Health { .. } | Event::ProbeFailed { .. } => {
-                What::Event(event.clone())
-            }
+            Event::Waiting { .. }
+            | Event::Hook(_)
+            | Event::Ready { .. }
+            | Event::Health { .. }
+            | Event::ProbeFailed { .. } => What::Event(event.clone()),
             Event::Failing { instance, cause, .. } => {
                 What::Failing { instance: *instance, cause: cause.clone(), signal: None }
             }
@@ -265,6 +274,7 @@ impl Recorder {
         let tied = self.tied.iter().position(|tied| *tied == instance);
         let tie = tied.map(|position| self.tied.remove(position)).map(|_| self.ties);
         self.latest[index] = Some(self.moments.len());
+        self.lanes[index].state = to;
         let (run, ended) = (self.runs[index], self.ended[index].take());
         let change = Change {
             instance,
@@ -314,22 +324,45 @@ impl Recorder {
         });
     }
 
-    pub(super) fn finish(self, supervisor: &Supervisor, seed: u64, ended: Time, over: Over) -> Timeline {
-        let lane = |(instance, runs): (&muster_core::Instance, &usize)| {
-            let codes = &instance.program().exit_codes;
-            let last = instance.past().next_back().map(|past| (past.end.clone(), past.explain(codes)));
-            Lane {
-                name: instance.name().to_owned(),
-                program: instance.program().name.clone(),
-                state: instance.state(),
-                runs: *runs,
-                exit_codes: codes.clone(),
-                is_essential: instance.program().essential != Essential::No,
-                last,
-            }
-        };
-        let instances = supervisor.snapshot().iter().zip(&self.runs).map(lane).collect();
-        Timeline { moments: self.moments, ended, exit: self.exit, instances, over, seed }
+    pub(super) fn finish(mut self, supervisor: &Supervisor, seed: Option<u64>, ended: Time, over: Over) -> Timeline {
+        for instance in supervisor.snapshot() {
+            self.lanes[instance.id().0 as usize] = Lane::of(instance);
+        }
+        for (lane, runs) in self.lanes.iter_mut().zip(self.runs) {
+            lane.runs = runs;
+        }
+        Timeline { moments: self.moments, ended, exit: self.exit, instances: self.lanes, over, seed }
+    }
+}
+
+impl Lane {
+    /// An instance as it is now. A run that it has, or had last, is its first.
+    fn of(instance: &Instance) -> Lane {
+        let codes = &instance.program().exit_codes;
+        Lane {
+            name: instance.name().to_owned(),
+            program: instance.program().name.clone(),
+            state: instance.state(),
+            runs: usize::from(instance.last_run().is_some()),
+            exit_codes: codes.clone(),
+            is_essential: instance.program().essential != Essential::No,
+            last: instance.past().next_back().map(|past| (past.end.clone(), past.explain(codes))),
+        }
+    }
+}
+
+impl Default for Lane {
+    /// Stands for a number that no instance has.
+    fn default() -> Lane {
+        Lane {
+            name: String::new(),
+            program: String::new(),
+            state: State::Stopped,
+            runs: 0,
+            exit_codes: Vec::new(),
+            is_essential: false,
+            last: None,
+        }
     }
 }
 
@@ -342,6 +375,11 @@ impl Timeline {
             Over::Cut(count) => (count, "in all: look at less time (--until)"),
         };
         Some(format!("cut short at {} after {count} changes {words}", Span(self.ended.since_origin())))
+    }
+
+    /// The lanes of all instances. A recording may begin after some were removed, whose numbers are not used again.
+    pub(crate) fn lanes(&self) -> impl Iterator<Item = &Lane> {
+        self.instances.iter().filter(|lane| !lane.program.is_empty())
     }
 
     /// The lane of an instance.

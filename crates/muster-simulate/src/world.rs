@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use muster_core::{Effect, Input, LeftBehind, ProbeOutcome, Settings, ShutdownReason, Supervisor, Time, time::LATE};
-use muster_spec::{Exit, InstanceId, InstanceSpec, ProbeKind, ReadySpec, RunId, Signal, SpawnError, SpawnStep, Spec};
+use muster_spec::{
+    Exit, Hook, InstanceId, InstanceSpec, ProbeKind, ReadySpec, RunId, Signal, SpawnError, SpawnStep, Spec,
+};
 
 use crate::scenario::{Leftover, Missing, Outcome, Pause, PlannedRun, Script, Ties};
 use crate::timeline::{Moment, Over, Recorder, Timeline};
@@ -47,10 +49,20 @@ enum Coming {
     Ready {
         run: RunId,
     },
+    /// Too much memory for too long.
+    Memory {
+        run: RunId,
+    },
     /// A watchdog message, repeated at this interval.
     Ping {
         run: RunId,
         every: Duration,
+    },
+    /// A hook of a run exits.
+    HookEnd {
+        run: RunId,
+        hook: Hook,
+        exit: Exit,
     },
     /// A leftover process of a run exits.
     LeftoverEnd {
@@ -79,6 +91,10 @@ struct World<'a> {
     runs: HashMap<RunId, Run>,
     coming: BTreeMap<(Time, u64), Coming>,
     next_coming: u64,
+    /// The plan of the latest run of each instance.
+    latest: Vec<Option<(RunId, PlannedRun)>>,
+    /// The hooks that are running, and whether only SIGKILL ends them.
+    hooks: HashMap<RunId, (Hook, bool)>,
     inputs: VecDeque<Input>,
     /// The notifications of new processes, after everything else of the moment.
     births: VecDeque<Input>,
@@ -106,7 +122,7 @@ pub(crate) fn simulate_to(spec: &Spec, plan: &SimulationPlan, listener: Listener
 /// A timeline before anything has happened.
 pub(crate) fn nothing_yet(spec: &Spec, plan: &SimulationPlan) -> Timeline {
     let World { recorder, supervisor, .. } = World::of(spec, plan, None);
-    recorder.finish(&supervisor, plan.seed, Time::ZERO, Over::AtRest)
+    recorder.finish(&supervisor, Some(plan.seed), Time::ZERO, Over::AtRest)
 }
 
 impl<'a> World<'a> {
@@ -123,8 +139,9 @@ impl<'a> World<'a> {
             .snapshot()
             .iter()
             .map(|instance| plan.scripts.get(instance.name()).or_else(|| plan.scripts.get(&instance.program().name)));
+        let (scripts, instances) = (scripts.collect(), supervisor.snapshot().len());
         World {
-            scripts: scripts.collect(),
+            scripts,
             counts: vec![0; supervisor.snapshot().len()],
             recorder: Recorder::of(&supervisor),
             supervisor,
@@ -132,6 +149,8 @@ impl<'a> World<'a> {
             runs: HashMap::new(),
             coming: BTreeMap::new(),
             next_coming: 0,
+            latest: vec![None; instances],
+            hooks: HashMap::new(),
             inputs: VecDeque::from([Input::Booted]),
             births: VecDeque::new(),
             at_once: 0,
@@ -145,7 +164,7 @@ impl<'a> World<'a> {
     fn play(mut self) -> Timeline {
         let (ended, over) = self.run();
         self.hand_on();
-        self.recorder.finish(&self.supervisor, self.plan.seed, ended, over)
+        self.recorder.finish(&self.supervisor, Some(self.plan.seed), ended, over)
     }
 
     fn hand_on(&mut self) {
@@ -248,7 +267,12 @@ impl<'a> World<'a> {
         match coming {
             Coming::Exit { run, exit } => self.end(run, exit),
             Coming::Ready { run } => self.inputs.push_back(Input::Ready { run }),
+            Coming::Memory { run } => {
+                let detail = "too much, as the script says".to_owned();
+                self.inputs.push_back(Input::MemoryExceeded { run, detail });
+            }
             Coming::Ping { run, every } => self.ping(at, run, every),
+            Coming::HookEnd { run, hook, exit } => self.hook_ends(run, hook, exit),
             Coming::LeftoverEnd { run } => self.gone(run),
             Coming::Stop => {
                 let reason = ShutdownReason::Signal(Signal::TERM);
@@ -294,6 +318,13 @@ impl<'a> World<'a> {
     fn carry_out(&mut self, now: Time, effect: Effect) {
         match effect {
             Effect::Spawn { run, instance, spec } => self.spawn(now, run, instance, &spec),
+            Effect::RunHook { run, instance, hook, .. } => self.run_hook(now, run, instance, hook),
+            Effect::EndHook { run, hook, signal } => {
+                let ends = self.hooks.get(&run).is_some_and(|(_, ignores)| !ignores || signal == Signal::KILL);
+                if ends {
+                    self.hook_ends(run, hook, Exit::Signal { signal, core_dumped: false });
+                }
+            }
             Effect::Signal { run, signal, .. } => {
                 if let Some(instance) = self.supervisor.instance_of(run).filter(|_| signal != Signal::KILL) {
                     self.recorder.note_signal(now, instance, signal);
@@ -346,10 +377,38 @@ impl<'a> World<'a> {
         }
     }
 
-    fn spawn(&mut self, now: Time, run: RunId, instance: InstanceId, spec: &InstanceSpec) {
+    /// The plan of a run, which begins with its first hook or its spawn.
+    fn plan_of(&mut self, run: RunId, instance: InstanceId) -> PlannedRun {
         let index = instance.0 as usize;
+        if let Some((_, planned)) = self.latest[index].as_ref().filter(|(of, _)| *of == run) {
+            return planned.clone();
+        }
         let planned = self.scripts[index].map_or_else(PlannedRun::default, |script| script.run(self.counts[index]));
         self.counts[index] += 1;
+        self.latest[index] = Some((run, planned.clone()));
+        planned
+    }
+
+    fn run_hook(&mut self, now: Time, run: RunId, instance: InstanceId, hook: Hook) {
+        let planned = self.plan_of(run, instance).hooks[hook as usize];
+        self.hooks.insert(run, (hook, planned.ignores));
+        match planned.code.map(Exit::Code) {
+            Some(exit) if planned.after.is_zero() => self.hook_ends(run, hook, exit),
+            Some(exit) => self.expect(now + planned.after, Coming::HookEnd { run, hook, exit }),
+            None => {}
+        }
+    }
+
+    /// A hook exits, unless it has already.
+    fn hook_ends(&mut self, run: RunId, hook: Hook, exit: Exit) {
+        if self.hooks.get(&run).is_some_and(|(running, _)| *running == hook) {
+            self.hooks.remove(&run);
+            self.inputs.push_back(Input::HookFinished { run, hook, end: Ok(exit), said: "".into() });
+        }
+    }
+
+    fn spawn(&mut self, now: Time, run: RunId, instance: InstanceId, spec: &InstanceSpec) {
+        let planned = self.plan_of(run, instance);
         match planned.outcome {
             Outcome::SpawnError(missing) => {
                 let command = spec.process.command.first();
@@ -367,6 +426,9 @@ impl<'a> World<'a> {
             Some(Duration::ZERO) => self.births.push_back(Input::Ready { run }),
             Some(after) => self.expect(now + after, Coming::Ready { run }),
             None => {}
+        }
+        if let Some(after) = self.runs[&run].planned.memory.filter(|_| spec.memory_max.is_some()) {
+            self.expect(now + after, Coming::Memory { run });
         }
         if let Some(every) = spec.watchdog.map(|interval| interval / 2).filter(|every| !every.is_zero()) {
             self.ping(now, run, every);

@@ -4,7 +4,7 @@
 //! passes can be sent in a request unchanged. Errors are worded for the user.
 
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// An `http://` address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct Url {
 }
 
 /// `host:port`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostPort {
     /// A name or a number, without the brackets of IPv6.
     pub host: String,
@@ -126,6 +126,12 @@ impl HostPort {
         let Authority { host, port } = Authority::parse(text)?;
         let port = port.ok_or_else(|| bad("has no port", PLACES))?;
         Ok(HostPort { host, port })
+    }
+
+    /// Whether it is an address of this machine that others cannot reach.
+    pub fn is_loopback(&self) -> bool {
+        let number = self.host.parse().map(|number: IpAddr| number.to_canonical().is_loopback());
+        self.host == "localhost" || number.unwrap_or(false)
     }
 }
 

@@ -5,10 +5,13 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::signal::Signal;
 
 /// The end of a process as the kernel reports it (waitid(2)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Exit {
     /// It returned from main or called exit with this status.
     Code(u8),
@@ -42,8 +45,13 @@ impl fmt::Display for Exit {
 }
 
 /// The step of a spawn that failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SpawnStep {
+    /// The hook before it: `pre_start`.
+    PreStart,
+    /// Reading the files of `secrets` and `credentials`.
+    Secret,
     /// Preparation in the daemon: pipes, log files, stdin.
     Prepare,
     /// Creating the process: clone(2).
@@ -58,6 +66,8 @@ pub enum SpawnStep {
     Rlimit,
     /// Setting the nice value: setpriority(2).
     Nice,
+    /// Reducing the capabilities, or setting what goes with them: capabilities(7).
+    Capabilities,
     /// Looking up the user or group, or switching to it.
     User,
     /// Changing the working directory: chdir(2).
@@ -68,7 +78,9 @@ pub enum SpawnStep {
 
 impl SpawnStep {
     /// All steps, in the order a spawn performs them.
-    pub const ALL: [SpawnStep; 10] = [
+    pub const ALL: [SpawnStep; 13] = [
+        SpawnStep::PreStart,
+        SpawnStep::Secret,
         SpawnStep::Prepare,
         SpawnStep::Fork,
         SpawnStep::Session,
@@ -76,6 +88,7 @@ impl SpawnStep {
         SpawnStep::OomScoreAdj,
         SpawnStep::Rlimit,
         SpawnStep::Nice,
+        SpawnStep::Capabilities,
         SpawnStep::User,
         SpawnStep::Chdir,
         SpawnStep::Exec,
@@ -84,6 +97,8 @@ impl SpawnStep {
     /// Its name in the API, one word.
     pub const fn name(self) -> &'static str {
         match self {
+            SpawnStep::PreStart => "pre_start",
+            SpawnStep::Secret => "secret",
             SpawnStep::Prepare => "prepare",
             SpawnStep::Fork => "fork",
             SpawnStep::Session => "session",
@@ -91,6 +106,7 @@ impl SpawnStep {
             SpawnStep::Rlimit => "rlimit",
             SpawnStep::Nice => "nice",
             SpawnStep::OomScoreAdj => "oom_score_adj",
+            SpawnStep::Capabilities => "capabilities",
             SpawnStep::User => "user",
             SpawnStep::Chdir => "chdir",
             SpawnStep::Exec => "exec",
@@ -99,7 +115,7 @@ impl SpawnStep {
 }
 
 /// Why a process could not be started.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SpawnError {
     /// The step that failed.
     pub step: SpawnStep,
@@ -121,7 +137,7 @@ pub fn is_shortage(errno: i32) -> bool {
 impl SpawnError {
     /// Whether the daemon lacked descriptors, memory or processes for the spawn, which is not the program's fault.
     pub fn is_shortage(&self) -> bool {
-        matches!(self.step, SpawnStep::Prepare | SpawnStep::Fork) && is_shortage(self.errno)
+        matches!(self.step, SpawnStep::Secret | SpawnStep::Prepare | SpawnStep::Fork) && is_shortage(self.errno)
     }
 
     /// The exit code a shell would report: 127 for "not found", 126 for "cannot execute".
@@ -139,7 +155,8 @@ impl fmt::Display for SpawnError {
 impl std::error::Error for SpawnError {}
 
 /// How a run ended, or why it never started.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RunEnd {
     /// Its main process exited or was killed.
     Exited(Exit),
@@ -165,6 +182,7 @@ impl fmt::Display for RunEnd {
         match self {
             RunEnd::Exited(exit) => exit.fmt(f),
             RunEnd::MainLost => f.write_str("its main process no longer belongs to the run"),
+            RunEnd::NotSpawned(error) if error.step == SpawnStep::PreStart => error.fmt(f),
             RunEnd::NotSpawned(error) => write!(f, "spawn error: {error}"),
         }
     }
@@ -178,6 +196,7 @@ mod tests {
     fn only_what_the_daemon_itself_lacks_is_a_shortage() {
         let error = |step, errno| SpawnError { step, errno, message: String::new() };
         assert!(error(SpawnStep::Prepare, 24).is_shortage() && error(SpawnStep::Fork, 11).is_shortage());
+        assert!(error(SpawnStep::Secret, 24).is_shortage() && !error(SpawnStep::Secret, ENOENT).is_shortage());
         assert!(!error(SpawnStep::Prepare, ENOENT).is_shortage());
         assert!(!error(SpawnStep::User, 11).is_shortage(), "the program's own RLIMIT_NPROC");
         assert!(!error(SpawnStep::Exec, 12).is_shortage());

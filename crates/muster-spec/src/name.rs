@@ -5,12 +5,14 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// An instance, as an index into the supervisor's table. Not reused while the daemon runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct InstanceId(pub u32);
 
 /// A run of any instance. Never reused, so a late message about an old run cannot affect a newer one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RunId(pub u64);
 
 impl fmt::Display for RunId {
@@ -27,7 +29,7 @@ pub fn is_valid_name(name: &str) -> bool {
 
 /// A selection of instances: `web`, `web:0`, `web:*`, `all`, a glob with `*` and `?`, `=NAME` for exactly this instance
 /// whatever characters its name has, or a comma-separated list of these.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Selector {
     patterns: Vec<String>,
 }

@@ -6,12 +6,15 @@ mod preset;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::signal::SignalSet;
 
 pub use preset::{Changed, Preset};
 
 /// The ends of a run after which a program is restarted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RestartWhen {
     /// None, not even a failed start.
     Never,
@@ -24,7 +27,8 @@ pub enum RestartWhen {
 }
 
 /// How many restarts are allowed before giving up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Limit {
     /// Any number.
     Unlimited,
@@ -45,7 +49,8 @@ pub enum Limit {
 }
 
 /// When a rate limit is checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Judged {
     /// When a run ends: an instance is given up without a delay.
     AtEnd,
@@ -54,7 +59,8 @@ pub enum Judged {
 }
 
 /// The consequence of reaching a rate limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Exceeded {
     /// The instance becomes FATAL.
     Fatal,
@@ -63,7 +69,8 @@ pub enum Exceeded {
 }
 
 /// When the retry count is reset to zero, besides a manual start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Forget {
     /// Together with the delay: [`Reset`].
     WithDelay,
@@ -72,7 +79,8 @@ pub enum Forget {
 }
 
 /// How a run that ends before it is RUNNING is treated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StartFailures {
     /// Like any other end.
     Policy,
@@ -84,7 +92,8 @@ pub enum StartFailures {
 }
 
 /// How a success affects the retry count, if `restart` restarts the program after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Successes {
     /// It resets the count, and the next run starts after the first delay: a worker may succeed any number of times.
     Forgive,
@@ -93,7 +102,8 @@ pub enum Successes {
 }
 
 /// When the delay is reset to the first one, besides a manual start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Reset {
     /// Once a run has been up for this long after it became RUNNING.
     AfterUp(Duration),
@@ -113,7 +123,8 @@ pub enum Reset {
 }
 
 /// How the delay grows from one failure to the next.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Growth {
     /// Multiplied by this factor each time.
     Factor(f64),
@@ -124,7 +135,8 @@ pub enum Growth {
 }
 
 /// How a delay is randomized.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Jitter {
     /// Up to this fraction of the delay is added, 0 to 1.
     Add(f64),
@@ -139,7 +151,7 @@ pub enum Jitter {
 }
 
 /// The delay before the next run.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Backoff {
     /// The first delay.
     pub delay: Duration,
@@ -158,7 +170,7 @@ pub struct Backoff {
 }
 
 /// The complete restart policy of a program.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RestartPolicy {
     /// The ends after which it is restarted.
     pub when: RestartWhen,

@@ -7,8 +7,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// A signal number, 1 to 64.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Signal(u8);
 
 const NAMES: [(&str, u8); 31] = [
@@ -92,7 +94,7 @@ impl Signal {
 }
 
 /// A set of signals.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignalSet(u64);
 
 impl SignalSet {
@@ -189,7 +191,8 @@ impl fmt::Display for UnknownSignal {
 impl std::error::Error for UnknownSignal {}
 
 /// The processes of a run that receive a signal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SignalScope {
     /// The main process alone.
     Main,

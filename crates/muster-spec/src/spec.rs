@@ -4,11 +4,18 @@
 //! [`ProcessSpec`], `musterd` the rest.
 
 mod depend;
+mod hook;
 mod listener;
+mod memory;
+mod numprocs;
 mod output;
+mod privileges;
 mod probe;
+mod rlimit;
+mod secrets;
 mod shutdown;
 mod socket;
+mod source;
 mod stop;
 mod syslog;
 
@@ -17,19 +24,29 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::exit::{Exit, RunEnd};
+use crate::listen::{Authentication, ExecAt, IdentitySpec, ListenSpec, SecretFile};
 use crate::restart::RestartPolicy;
 use crate::signal::{Signal, SignalSet};
 
 pub use depend::{Dependency, DependencyCondition};
-pub use listener::{EventType, ListenerSpec};
+pub use hook::{Hook, HookSpec, Hooks};
+pub use listener::{EventType, ListenerMode, ListenerSpec, Results};
+pub use memory::{MemoryCount, MemoryLimit};
+pub use numprocs::{Numprocs, Scale, Scales};
 pub use output::{
     AutoLogSpec, LineFormat, OutputSpec, Overflow, PerStream, RateLimit, Rotation, Sink, StreamEvents, Target,
     descriptor_of,
 };
+pub use privileges::{CapabilitySet, Privileges, Securebits};
 pub use probe::{CheckSpec, DueCheck, HttpCheck, OnFailure, ProbeKind, ProbeSpec, READY_CHECK_TIMEOUT, ReadySpec};
-pub use shutdown::{ExitStatus, SecondSignal, ShutdownBudget, ShutdownOrder};
+pub use rlimit::{Resource, Rlimit};
+pub use secrets::{CredentialSpec, SecretSpec};
+pub use shutdown::{ExitStatus, RpcDuringShutdown, SecondSignal, ShutdownBudget, ShutdownOrder};
 pub use socket::{SocketAddress, SocketSpec};
+pub use source::{ApplyWhen, SourceAddress, SourceSpec, SourceTable, is_source_address};
 pub use stop::{Leftovers, StopKill, StopScope, StopSpec, StopStep};
 pub use syslog::{SyslogAddress, SyslogFacility, SyslogFormat, SyslogSpec};
 
@@ -40,6 +57,8 @@ pub struct Spec {
     pub daemon: DaemonSpec,
     /// Its control socket.
     pub control: ControlSpec,
+    /// The servers that further parts of it are read from, sorted by name.
+    pub sources: Vec<SourceSpec>,
     /// The programs, sorted by name.
     pub programs: Vec<Arc<ProgramSpec>>,
 }
@@ -77,8 +96,10 @@ pub struct DaemonSpec {
     pub log_level: LogLevel,
     /// Log format.
     pub log_format: LogFormat,
-    /// Log file; `None` is stderr.
+    /// Log file; `None` is stderr, or syslog.
     pub log_file: Option<PathBuf>,
+    /// Whether the log goes to syslog instead of a file or stderr.
+    pub log_to_syslog: bool,
     /// Whether the log also goes to standard output.
     pub log_to_stdout: bool,
     /// How the log file is rotated.
@@ -91,6 +112,8 @@ pub struct DaemonSpec {
     pub exit_status: ExitStatus,
     /// The effect of a repeated signal.
     pub second_signal: SecondSignal,
+    /// How XML-RPC is answered during a shutdown.
+    pub rpc_during_shutdown: RpcDuringShutdown,
     /// Resource limits that the daemon raises to at least this before it starts anything, and passes on to its
     /// programs. If it cannot, it refuses to start.
     pub least_limits: Vec<(Resource, u64)>,
@@ -104,6 +127,8 @@ pub struct DaemonSpec {
     pub directory: Option<PathBuf>,
     /// Whether to reload when a configuration file changes.
     pub watch: bool,
+    /// The directory for state that survives restarts; `None` keeps nothing.
+    pub state_dir: Option<PathBuf>,
     /// The syslog receiver for program output.
     pub syslog: SyslogSpec,
     /// Where log files with names of the daemon's choice are; `None` makes none of them.
@@ -130,6 +155,42 @@ pub struct ControlSpec {
     pub allow_users: Vec<String>,
     /// Users with read-only access.
     pub readonly_users: Vec<String>,
+    /// How the clients of the socket prove who they are.
+    pub authentication: Authentication,
+    /// The other listeners.
+    pub listeners: Vec<ListenSpec>,
+    /// Users of the API that log in, or have a user id.
+    pub identities: Vec<IdentitySpec>,
+    /// Names of this host in requests over TCP, besides its own, `localhost` and numbers.
+    pub allow_hosts: Vec<String>,
+    /// Origins of web pages that may read responses.
+    pub allow_origins: Vec<String>,
+    /// The listeners at which commands may be executed in the context of programs.
+    pub exec: ExecAt,
+    /// Whether the daemon can be looked into.
+    pub debug: bool,
+    /// The files with the secrets of identities and listeners.
+    pub secret_files: Vec<SecretFile>,
+}
+
+impl Default for ControlSpec {
+    fn default() -> ControlSpec {
+        ControlSpec {
+            socket: Some(PathBuf::from(ControlSpec::DEFAULT_SOCKET)),
+            mode: ControlSpec::DEFAULT_MODE,
+            owner: None,
+            allow_users: Vec::new(),
+            readonly_users: Vec::new(),
+            authentication: Authentication::Identities,
+            listeners: Vec::new(),
+            identities: Vec::new(),
+            allow_hosts: Vec::new(),
+            allow_origins: Vec::new(),
+            exec: ExecAt::default(),
+            debug: false,
+            secret_files: Vec::new(),
+        }
+    }
 }
 
 /// A user and optionally a group as configured: names or numbers, looked up on use.
@@ -142,7 +203,8 @@ pub struct UserSpec {
 }
 
 /// The kind of a program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Meant to run indefinitely.
     Service,
@@ -151,7 +213,8 @@ pub enum Kind {
 }
 
 /// Whether the container exits when the program has exited and will not be restarted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Essential {
     /// It does not.
     No,
@@ -174,7 +237,7 @@ impl Essential {
 
 /// The place of a program whose group has a priority of its own: groups start in ascending order of their priority, and
 /// stop in waves of equal priority, the highest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupOrder {
     /// The priority of its group.
     pub priority: i64,
@@ -183,8 +246,9 @@ pub struct GroupOrder {
     pub place: u32,
 }
 
-/// A program: its rules, and the process of each of its instances.
-#[derive(Clone, Debug, PartialEq)]
+/// A program: its rules, and the process of each of its instances. As data, it has only what the rules depend on: no
+/// command, no variable and no address.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProgramSpec {
     /// Its name.
     pub name: String,
@@ -216,7 +280,14 @@ pub struct ProgramSpec {
     pub stop: StopSpec,
     /// The signal that `musterctl reload NAME` sends; `None` restarts instead.
     pub reload_signal: Option<Signal>,
-    /// Its instances, `numprocs` of them.
+    /// A hash of what a configuration of supervisord says of it and nothing else here shows. It decides only whether the
+    /// program counts as changed there. `None` for other configurations.
+    #[serde(skip)]
+    pub unshown: Option<u64>,
+    /// How many instances the configuration asks for, and the bounds of a change at run time.
+    pub numprocs: Numprocs,
+    /// Its instances.
+    #[serde(skip)]
     pub instances: Vec<Arc<InstanceSpec>>,
 }
 
@@ -264,15 +335,17 @@ impl ProgramSpec {
 }
 
 /// An instance of a program, with all placeholders expanded.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InstanceSpec {
     /// `web`, or `web:3` if the program has several instances.
     pub name: String,
     /// Its number, from 0.
     pub index: u32,
     /// Its process.
+    #[serde(skip, default = "ProcessSpec::nothing")]
     pub process: ProcessSpec,
     /// Where its output goes. Shared, since most instances have the same.
+    #[serde(skip)]
     pub output: Arc<OutputSpec>,
     /// How a run signals readiness; `None` means it is ready once RUNNING.
     pub ready: Option<ReadySpec>,
@@ -282,6 +355,10 @@ pub struct InstanceSpec {
     pub watchdog: Option<Duration>,
     /// The probes of a run.
     pub probes: Vec<ProbeSpec>,
+    /// Commands at the start and the end of a run.
+    pub hooks: Hooks,
+    /// How much memory the tree of a run may have.
+    pub memory_max: Option<MemoryLimit>,
 }
 
 impl InstanceSpec {
@@ -319,6 +396,8 @@ pub struct ProcessSpec {
     pub oom_score_adj: Option<i32>,
     /// Resource limits to set.
     pub rlimits: Vec<Rlimit>,
+    /// Its rights beyond those of its user.
+    pub privileges: Privileges,
     /// Source of its standard input.
     pub stdin: Stdin,
     /// The events it gets with [`Stdin::Events`].
@@ -327,9 +406,17 @@ pub struct ProcessSpec {
     pub sockets: Arc<[SocketSpec]>,
     /// Signals that it ignores from the start; all others have their default action.
     pub ignore_signals: SignalSet,
+    /// Variables from files.
+    pub secrets: Arc<[SecretSpec]>,
+    /// Files that are copied for it.
+    pub credentials: Arc<[CredentialSpec]>,
 }
 
 impl ProcessSpec {
+    fn nothing() -> ProcessSpec {
+        ProcessSpec::of(Vec::new())
+    }
+
     /// A process with this command and defaults for everything else.
     pub fn of(command: Vec<String>) -> ProcessSpec {
         ProcessSpec {
@@ -346,11 +433,19 @@ impl ProcessSpec {
             nice: None,
             oom_score_adj: None,
             rlimits: Vec::new(),
+            privileges: Privileges::default(),
             stdin: Stdin::Nothing,
             listener: None,
             sockets: Arc::default(),
             ignore_signals: SignalSet::NONE,
+            secrets: Arc::default(),
+            credentials: Arc::default(),
         }
+    }
+
+    /// Whether files have to be read before each start.
+    pub fn reads_files(&self) -> bool {
+        !self.secrets.is_empty() || !self.credentials.is_empty()
     }
 }
 
@@ -383,68 +478,4 @@ impl fmt::Debug for ProcessSpec {
         let mut debug = f.debug_struct("ProcessSpec");
         debug.field("command", &self.command.first()).field("environment", &names).finish_non_exhaustive()
     }
-}
-
-/// A resource limit: getrlimit(2). `None` is unlimited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rlimit {
-    /// The resource.
-    pub resource: Resource,
-    /// Soft limit, the one enforced.
-    pub soft: Option<u64>,
-    /// Hard limit, up to which the process may raise the soft one.
-    pub hard: Option<u64>,
-}
-
-macro_rules! resources {
-    ($($(#[$doc:meta])* $variant:ident $name:literal),* $(,)?) => {
-        /// A resource that setrlimit(2) can limit.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Resource { $($(#[$doc])* $variant),* }
-
-        impl Resource {
-            /// Every resource.
-            pub const ALL: &[Resource] = &[$(Resource::$variant),*];
-
-            /// Its name in the configuration: the C constant without `RLIMIT_`, in lower case.
-            pub const fn name(self) -> &'static str {
-                match self { $(Resource::$variant => $name),* }
-            }
-        }
-    };
-}
-
-resources! {
-    /// Address space, bytes.
-    As "as",
-    /// Core dump size, bytes.
-    Core "core",
-    /// CPU time, seconds.
-    Cpu "cpu",
-    /// Data segment, bytes.
-    Data "data",
-    /// File size, bytes.
-    Fsize "fsize",
-    /// File locks.
-    Locks "locks",
-    /// Locked memory, bytes.
-    Memlock "memlock",
-    /// POSIX message queues, bytes.
-    Msgqueue "msgqueue",
-    /// Limit for the nice value.
-    Nice "nice",
-    /// Open file descriptors.
-    Nofile "nofile",
-    /// Number of processes of the user.
-    Nproc "nproc",
-    /// Resident set size, bytes; no effect since Linux 2.6.
-    Rss "rss",
-    /// Limit for the real-time priority.
-    Rtprio "rtprio",
-    /// CPU time under real-time scheduling without a blocking call, microseconds.
-    Rttime "rttime",
-    /// Queued signals.
-    Sigpending "sigpending",
-    /// Stack, bytes.
-    Stack "stack",
 }

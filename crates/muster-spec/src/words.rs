@@ -1,10 +1,12 @@
 //! Keywords of the configuration: for each enum that is written as one word, its only list of words.
 
+use crate::listen::{ExecAt, Role};
 use crate::restart::{Exceeded, Forget, Preset, RestartWhen, StartFailures};
 use crate::spec::{
-    DependencyCondition, ExitStatus, Kind, Leftovers, LineFormat, LogFormat, LogLevel, OnFailure, Overflow, ProbeKind,
-    SecondSignal, ShutdownOrder, Stdin, StopKill, StopScope, SyslogFormat,
+    DependencyCondition, ExitStatus, Hook, Kind, Leftovers, LineFormat, ListenerMode, LogFormat, LogLevel, OnFailure,
+    Overflow, ProbeKind, RpcDuringShutdown, SecondSignal, ShutdownOrder, Stdin, StopKill, StopScope, SyslogFormat,
 };
+use crate::tls::{ClientCertificates, TlsVersion};
 
 macro_rules! words {
     ($($kind:ident { $($word:literal => $variant:ident),+ $(,)? })+) => {
@@ -34,10 +36,14 @@ words! {
     Kind { "service" => Service, "oneshot" => Oneshot }
     StopScope { "main" => Main, "group" => Group }
     ShutdownOrder { "parallel" => Parallel, "serial" => Serial }
+    RpcDuringShutdown { "answer" => Answer, "fault" => Fault }
+    ListenerMode { "patient" => Patient, "exact" => Exact }
     ExitStatus { "cause" => Cause, "failures" => Failures, "zero" => Zero }
+    ExecAt { "off" => Off, "unix" => Unix, "everywhere" => Everywhere }
     SecondSignal { "hurry" => Hurry, "interrupt" => Interrupt, "ignore" => Ignore }
     StopKill { "main" => Main, "group" => Group, "tree" => Tree }
     Leftovers { "stop" => Stop, "keep" => Keep }
+    Hook { "pre_start" => PreStart, "post_start" => PostStart, "pre_stop" => PreStop, "post_stop" => PostStop }
     Stdin { "none" => Nothing, "pipe" => Pipe, "supervisor-events" => Events }
     DependencyCondition {
         "started" => Started, "ready" => Ready, "healthy" => Healthy, "completed" => Completed, "exited" => Exited
@@ -48,5 +54,8 @@ words! {
     LogFormat { "text" => Text, "json" => Json, "supervisord" => Supervisord }
     LineFormat { "text" => Text, "json" => Json, "raw" => Raw }
     Overflow { "drop" => Drop, "block" => Block }
+    Role { "health" => Health, "metrics" => Metrics, "read" => Read, "control" => Control, "admin" => Admin }
+    TlsVersion { "1.3" => Tls13, "1.2" => Tls12 }
+    ClientCertificates { "request" => Request, "require" => Require }
     SyslogFormat { "rfc5424" => Rfc5424, "local" => Local }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_spec::{InstanceSpec, OutputSpec, PerStream, ProgramSpec, Rotation, Sink, StopKill, Target};
+use muster_spec::{InstanceSpec, OutputSpec, PerStream, ProgramSpec, Rotation, Sink, SocketSpec, StopKill, Target};
 
 use crate::methods::{Changes, Channel};
 use crate::xmlrpc::Value;
@@ -68,28 +68,43 @@ fn are_same(was: &[&ProgramSpec], is: &[&ProgramSpec]) -> bool {
     was.len() == is.len() && was.iter().zip(is).all(|(was, is)| **was == comparable(was, is))
 }
 
-/// The new program with the place of the old one, which other groups decide, and its files where the new one leaves their
-/// names to the daemon.
+/// The new program with what does not count as a change: its place, which other groups decide, the owner and mode of a
+/// FastCGI socket, `strip_ansi`, and its files where the new one leaves their names to the daemon.
 fn comparable(was: &ProgramSpec, is: &ProgramSpec) -> ProgramSpec {
     let mut is = is.clone();
     if let (Some(was), Some(is)) = (was.order, &mut is.order) {
         is.place = was.place;
     }
+    let is_theirs = is.unshown.is_some();
     for (was, is) in was.instances.iter().zip(&mut is.instances) {
         let output = &is.output;
-        let stdout = if is_auto(&output.stdout) { &was.output.stdout } else { &output.stdout }.clone();
-        let stderr = match &output.stderr {
-            Some(target) if is_auto(target) => was.output.stderr.clone(),
-            stderr => stderr.clone(),
+        let stderr = match (&was.output.stderr, &output.stderr) {
+            (Some(was), Some(is)) => Some(comparable_target(was, is)),
+            (_, stderr) => stderr.clone(),
         };
-        let output = OutputSpec { stdout, stderr, ..OutputSpec::clone(output) };
-        *is = Arc::new(InstanceSpec { output: Arc::new(output), ..InstanceSpec::clone(is) });
+        let mut output = OutputSpec {
+            stdout: comparable_target(&was.output.stdout, &output.stdout),
+            stderr,
+            ..OutputSpec::clone(output)
+        };
+        let mut process = is.process.clone();
+        if is_theirs {
+            output.strip_ansi = was.output.strip_ansi;
+            let sockets = was.process.sockets.iter().zip(process.sockets.iter());
+            process.sockets =
+                sockets.map(|(was, is)| SocketSpec { address: is.address.clone(), ..was.clone() }).collect();
+        }
+        *is = Arc::new(InstanceSpec { output: Arc::new(output), process, ..InstanceSpec::clone(is) });
     }
     is
 }
 
-fn is_auto(target: &Target) -> bool {
-    target.sinks().iter().any(|sink| matches!(sink, Sink::Auto(_)))
+/// The new target with the file of the old one, if the daemon is to choose it.
+fn comparable_target(was: &Target, is: &Target) -> Target {
+    let is_syslog = |sink: &&Sink| matches!(sink, Sink::Syslog);
+    let has_same_syslog = was.sinks().iter().filter(is_syslog).eq(is.sinks().iter().filter(is_syslog));
+    let is_auto = is.sinks().iter().any(|sink| matches!(sink, Sink::Auto(_)));
+    if is_auto && has_same_syslog { was.clone() } else { is.clone() }
 }
 
 /// A process as `getAllConfigInfo` shows it: `uid` is the number of its user, the group may be active, and `shown` masks

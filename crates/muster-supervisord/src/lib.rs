@@ -1,7 +1,7 @@
 //! What supervisord and its tools say, word for word: what people read on the terminal and what scripts search for.
 //!
-//! `ctl` is supervisorctl; `xmlrpc` has the wire, `faults` and `status` the words on it, `methods` what can be asked. Pure: no
-//! input or output. How a supervisord.conf is read is `muster-import`'s subject.
+//! `ctl` is supervisorctl; `xmlrpc` has the wire, `faults` and `status` the words on it, `methods` what can be asked, `web`
+//! the old page. Pure: no input or output. How a supervisord.conf is read is `muster-import`'s subject.
 
 #![forbid(unsafe_code)]
 
@@ -21,6 +21,7 @@ pub mod signals;
 pub mod spawn_error;
 pub mod status;
 pub mod tail;
+pub mod web;
 pub mod xmlrpc;
 
 /// What `echo_supervisord_conf` prints: a commented sample of a configuration.

@@ -8,9 +8,17 @@ use crate::python::repr;
 pub fn text(error: &SpawnError, errno: &str, process: &ProcessSpec, name: &str) -> String {
     let command = process.command.first().map(String::as_str).unwrap_or_default();
     let quoted = repr(command);
+    // The command could not be made of the text at all.
+    if process.refusal.is_some() && error.step == SpawnStep::Prepare {
+        return error.message.clone();
+    }
     match (error.step, errno) {
         (SpawnStep::Exec, "ENOENT") => format!("can't find command {quoted}"),
         (SpawnStep::Exec, "EISDIR") => format!("command at {quoted} is a directory"),
+        // The kernel has one number for both.
+        (SpawnStep::Exec, "EACCES") if error.message.contains("is a directory") => {
+            format!("command at {quoted} is a directory")
+        }
         (SpawnStep::Exec, "EACCES") => format!("command at {quoted} is not executable"),
         (SpawnStep::Exec, "EPERM") => format!("no permission to run command {quoted}"),
         (SpawnStep::Exec, errno) if error.errno != 0 => format!("couldn't exec {command}: {errno}"),
@@ -57,5 +65,10 @@ mod tests {
             assert_eq!(said(step, errno), expected);
         }
         assert_eq!(said(SpawnStep::Prepare, ""), "can't parse command");
+        let directory = SpawnError { step: SpawnStep::Exec, errno: 13, message: "/tmp: is a directory".to_owned() };
+        assert_eq!(text(&directory, "EACCES", &process, "web"), "command at \"it's\" is a directory");
+        let empty = ProcessSpec { refusal: Some("command is empty".to_owned()), ..process };
+        let refused = SpawnError { step: SpawnStep::Prepare, errno: 22, message: "command is empty".to_owned() };
+        assert_eq!(text(&refused, "EINVAL", &empty, "web"), "command is empty");
     }
 }

@@ -156,24 +156,43 @@ impl ProcessInfo {
         }
     }
 
+    /// The names of its fields, in the order in which they are written.
+    pub const FIELDS: [&str; 14] = [
+        "name",
+        "group",
+        "start",
+        "stop",
+        "now",
+        "state",
+        "statename",
+        "spawnerr",
+        "exitstatus",
+        "logfile",
+        "stdout_logfile",
+        "stderr_logfile",
+        "pid",
+        "description",
+    ];
+
     /// As it is written, in the original's order.
     pub fn into_value(self) -> Value {
-        Value::structure([
-            ("name", self.name.into()),
-            ("group", self.group.into()),
-            ("start", self.start.into()),
-            ("stop", self.stop.into()),
-            ("now", self.now.into()),
-            ("state", self.state.number().into()),
-            ("statename", self.state.name().into()),
-            ("spawnerr", self.spawnerr.into()),
-            ("exitstatus", self.exitstatus.into()),
-            ("logfile", self.stdout_logfile.as_str().into()),
-            ("stdout_logfile", self.stdout_logfile.into()),
-            ("stderr_logfile", self.stderr_logfile.into()),
-            ("pid", self.pid.into()),
-            ("description", self.description.into()),
-        ])
+        let values = [
+            self.name.into(),
+            self.group.into(),
+            self.start.into(),
+            self.stop.into(),
+            self.now.into(),
+            self.state.number().into(),
+            self.state.name().into(),
+            self.spawnerr.into(),
+            self.exitstatus.into(),
+            self.stdout_logfile.as_str().into(),
+            self.stdout_logfile.into(),
+            self.stderr_logfile.into(),
+            self.pid.into(),
+            self.description.into(),
+        ];
+        Value::structure(Self::FIELDS.into_iter().zip(values))
     }
 
     /// As a server wrote it. `None` if a field is missing or has another type, or the state is unheard of.

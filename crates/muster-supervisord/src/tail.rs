@@ -62,6 +62,31 @@ pub fn incomplete(bytes: &[u8]) -> usize {
     0
 }
 
+/// The most output behind the point that is compared with the end of a file.
+const MOST_COMPARED: usize = 4096;
+
+/// The end of a stream up to the point where following it begins. Its file and its memory are read at different moments, so
+/// the file may end before that point or behind it: a line in between must be neither lost nor shown twice.
+///
+/// `memory` is the stream around the point, which is `at` in it. Where the file's end is found nowhere in it, another process
+/// wrote to the file, and it is taken as it is.
+pub fn joined(file: &[u8], memory: &[u8], at: usize) -> Vec<u8> {
+    let is_its_end = |place: &usize| {
+        let context = &memory[..*place];
+        let common = file.len().min(context.len());
+        common > 0 && file[file.len() - common..] == context[context.len() - common..]
+    };
+    // Memory may have been cleared meanwhile.
+    let at = at.min(memory.len());
+    let furthest = memory.len().min(at.saturating_add(MOST_COMPARED));
+    let place = (at..=furthest).rev().find(is_its_end).or_else(|| (1..at).rev().find(is_its_end));
+    match place {
+        Some(place) if place >= at => file[..file.len().saturating_sub(place - at)].to_vec(),
+        Some(place) => [file, &memory[place..at]].concat(),
+        None => file.to_vec(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +101,31 @@ mod tests {
         for wrong in ["/logtail", "/logtail/", "/logtail/a/x", "/logtail/%f", "/logtail/%ff", "/logtail/%zz"] {
             assert_eq!(LogPath::parse(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_end_of_a_file_is_continued_where_memory_is_followed() {
+        // Everything that the stream contained, and how much of it was in memory at all, in the file, and before the point.
+        let stream: &[u8] = b"one\ntwo\nthree\nfour\nfive\n";
+        for start in 0..stream.len() {
+            for at in start..=stream.len() {
+                for end in 0..=stream.len() {
+                    let (file, memory) = (&stream[..end], &stream[start..]);
+                    // With nothing in common, or one byte that occurs more than once, there is no telling.
+                    if end < start + 5 {
+                        continue;
+                    }
+                    let found = joined(file, memory, at - start);
+                    assert_eq!(found, &stream[..at], "memory from {start}, followed from {at}, file up to {end}");
+                }
+            }
+        }
+        assert_eq!(joined(b"of another\n", b"mine\n", 2), b"of another\n");
+        assert_eq!(joined(b"", b"", 0), b"");
+        assert_eq!(joined(b"mine\n", b"mine\n", usize::MAX), b"mine\n");
+        assert_eq!(joined(b"mi", b"mine\n", usize::MAX), b"mine\n");
+        assert_eq!(joined(b"Hi\n", b"Hi\n", 0), b"", "the first output came between");
+        assert_eq!(joined(b"older\n", b"", 0), b"older\n");
     }
 
     #[test]

@@ -40,6 +40,7 @@ fn measure(mechanism: Mechanism, count: u32, program: &str) -> (f64, f64) {
     let markers = [("MUSTER_PROGRAM", "web"), ("MUSTER_INSTANCE", "0"), ("MUSTER_RUN", "1")];
     let launch = Launch {
         process: &process,
+        secrets: &[],
         markers: &markers,
         own_pid: [None; 2],
         tag: None,

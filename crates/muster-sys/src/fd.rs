@@ -124,6 +124,9 @@ pub(crate) fn is_anonymous_pipe(fd: BorrowedFd<'_>) -> bool {
     }
 }
 
+/// No group, in [`change_owner`]: the group stays.
+pub(crate) const SAME_GROUP: u32 = u32::MAX;
+
 /// Changes the owner of the file behind the descriptor.
 pub(crate) fn change_owner(fd: BorrowedFd<'_>, uid: u32, gid: u32) -> io::Result<()> {
     // SAFETY: fchown touches no memory of ours.

@@ -8,6 +8,7 @@ use std::io;
 use muster_spec::Resource;
 
 use crate::fd::check;
+use crate::rights::{Capability, Rights};
 
 /// The maximum number of descriptors that the daemon requests. Raising to a hard limit of a billion would be allowed,
 /// but is never needed.
@@ -54,6 +55,28 @@ pub fn ensure(resource: Resource, least: u64) -> io::Result<bool> {
         )
     })?;
     Ok(true)
+}
+
+/// The highest value to which this process may raise a limit of its own.
+pub fn most(resource: Resource) -> u64 {
+    // SAFETY: all-zero bytes are a valid rlimit, two numbers.
+    let mut now: libc::rlimit = unsafe { std::mem::zeroed() };
+    // SAFETY: `now` has room for what getrlimit writes.
+    let hard = match check(unsafe { libc::getrlimit(number(resource) as _, &mut now) }) {
+        Ok(_) => now.rlim_max,
+        Err(_) => u64::MAX,
+    };
+    if !Rights::own().has(Capability::Resource) {
+        return hard;
+    }
+    match resource {
+        // setrlimit(2): the limit of descriptors ends there for everyone.
+        Resource::Nofile => {
+            let most = std::fs::read_to_string("/proc/sys/fs/nr_open").ok();
+            most.and_then(|most| most.trim().parse().ok()).unwrap_or(u64::MAX).max(hard)
+        }
+        _ => u64::MAX,
+    }
 }
 
 /// Raises the daemon's own soft limit of descriptors and returns the previous limits.

@@ -47,6 +47,19 @@ impl Kills {
     }
 }
 
+/// The most memory that our cgroup may have, in bytes, if it has a limit of its own.
+pub fn limit() -> Option<u64> {
+    limit_below(Path::new("/"))
+}
+
+fn limit_below(root: &Path) -> Option<u64> {
+    let counter = find(root)?;
+    let is_second = counter.file_name().is_some_and(|name| name == "memory.events");
+    let file = counter.with_file_name(if is_second { "memory.max" } else { "memory.limit_in_bytes" });
+    // Version 1 writes a number of about 2^63 for no limit, and version 2 the word `max`.
+    std::fs::read_to_string(file).ok()?.trim().parse().ok().filter(|&limit| limit < 1 << 60)
+}
+
 /// `oom_kill` in memory.events (cgroup v2, since Linux 4.13) and in memory.oom_control (v1, since 4.13).
 fn parse(text: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
@@ -160,5 +173,19 @@ mod tests {
             let root = tree(&files);
             assert_eq!(Kills::below(root.path()).since_last_look(), None, "{files:?}");
         }
+    }
+
+    #[test]
+    fn the_limit_is_beside_the_counter() {
+        let of = |text: &str| {
+            let root = tree(&[
+                ("proc/self/cgroup", "0::/x\n"),
+                ("proc/self/mountinfo", V2_MOUNT),
+                ("sys/fs/cgroup/x/memory.events", EVENTS),
+                ("sys/fs/cgroup/x/memory.max", text),
+            ]);
+            limit_below(root.path())
+        };
+        assert_eq!((of("268435456\n"), of("max\n")), (Some(268_435_456), None));
     }
 }

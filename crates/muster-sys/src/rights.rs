@@ -1,13 +1,15 @@
-//! The daemon's identity and privileges: ids, groups, and three capabilities.
+//! The daemon's identity and privileges: ids, groups, and some capabilities.
 //!
 //! Root is not always privileged: a container's root may lack capabilities (`docker run --cap-drop ALL`). And other users may
 //! have them (`setpriv --ambient-caps`). So capabilities are checked, not the uid.
 
 use std::io;
 
+use muster_spec::CapabilitySet;
+
 use crate::fd::check;
 
-/// A capability needed to supervise programs of other users.
+/// A capability that supervising may need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capability {
     /// Signalling processes of other users.
@@ -16,6 +18,10 @@ pub enum Capability {
     Setgid,
     /// Changing the user.
     Setuid,
+    /// Reducing the capabilities that an executed file may give.
+    Setpcap,
+    /// Raising hard resource limits.
+    Resource,
 }
 
 impl Capability {
@@ -25,6 +31,8 @@ impl Capability {
             Capability::Kill => "CAP_KILL",
             Capability::Setgid => "CAP_SETGID",
             Capability::Setuid => "CAP_SETUID",
+            Capability::Setpcap => "CAP_SETPCAP",
+            Capability::Resource => "CAP_SYS_RESOURCE",
         }
     }
 
@@ -34,6 +42,8 @@ impl Capability {
             Capability::Kill => 5,
             Capability::Setgid => 6,
             Capability::Setuid => 7,
+            Capability::Setpcap => 8,
+            Capability::Resource => 24,
         }
     }
 }
@@ -47,6 +57,7 @@ pub struct Rights {
     pub gid: u32,
     /// The supplementary groups, sorted.
     pub groups: Vec<u32>,
+    /// The first 32 effective ones, which include all that are checked here.
     capabilities: u32,
 }
 
@@ -58,7 +69,7 @@ impl Rights {
         let mut groups = groups().unwrap_or_default();
         groups.sort_unstable();
         groups.dedup();
-        Rights { uid, gid, groups, capabilities: capabilities() }
+        Rights { uid, gid, groups, capabilities: capability_sets()[0][0] }
     }
 
     /// Whether this capability is effective.
@@ -94,16 +105,22 @@ pub(crate) fn groups() -> io::Result<Vec<u32>> {
     }
 }
 
-/// The first 32 effective capabilities, which include all that are checked here. None if the call is not allowed.
-fn capabilities() -> u32 {
-    /// `_LINUX_CAPABILITY_VERSION_3`, and 0 for the calling thread.
-    const HEADER: [u32; 2] = [0x2008_0522, 0];
-    // Twice effective, permitted and inheritable: the lower 32 of each come first.
-    let mut header = HEADER;
+/// `_LINUX_CAPABILITY_VERSION_3`, and 0 for the calling thread.
+pub(crate) const CAPABILITY_HEADER: [u32; 2] = [0x2008_0522, 0];
+
+/// The capabilities that this thread may use or give to a program. None if the call is not allowed.
+pub(crate) fn permitted() -> CapabilitySet {
+    let [[_, low, _], [_, high, _]] = capability_sets();
+    CapabilitySet::from_bits(u64::from(high) << 32 | u64::from(low))
+}
+
+/// The lower 32 bits of effective, permitted and inheritable, then the upper ones.
+fn capability_sets() -> [[u32; 3]; 2] {
+    let mut header = CAPABILITY_HEADER;
     let mut sets = [[0u32; 3]; 2];
     // SAFETY: the kernel reads the header, may write its version there, and writes two times three numbers.
     let got = unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), sets.as_mut_ptr()) };
-    if got == 0 { sets[0][0] } else { 0 }
+    if got == 0 { sets } else { [[0; 3]; 2] }
 }
 
 #[cfg(test)]

@@ -21,6 +21,16 @@ use crate::user::Accounts;
 pub struct Sockets {
     open: HashMap<SocketAddress, Open>,
     prepared: Vec<Open>,
+    changes: Vec<Change>,
+}
+
+/// Something that happened to a socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It was opened.
+    Opened(SocketAddress),
+    /// It was closed.
+    Closed(SocketAddress),
 }
 
 #[derive(Debug)]
@@ -43,6 +53,9 @@ impl NotOpened {
     /// The reason as Python words it.
     pub fn in_python(&self) -> String {
         match self.error.raw_os_error() {
+            // Python has glibc's words, and musl has others for these two.
+            Some(errno @ libc::EADDRINUSE) => format!("[Errno {errno}] Address already in use"),
+            Some(errno @ libc::EADDRNOTAVAIL) => format!("[Errno {errno}] Cannot assign requested address"),
             Some(errno) => {
                 let text = self.error.to_string();
                 format!("[Errno {errno}] {}", text.split(" (os error").next().unwrap_or_default())
@@ -92,6 +105,7 @@ impl Sockets {
             match (&mut prepared.listener, self.open.get_mut(&prepared.spec.address)) {
                 (Some(listener), _) => {
                     listener.keep();
+                    self.changes.push(Change::Opened(prepared.spec.address.clone()));
                     self.open.insert(prepared.spec.address.clone(), prepared);
                 }
                 (None, Some(open)) => {
@@ -112,6 +126,7 @@ impl Sockets {
             }
             let mut listener = listen(spec, process, accounts)?;
             listener.keep();
+            self.changes.push(Change::Opened(spec.address.clone()));
             self.open.insert(spec.address.clone(), Open { spec: spec.clone(), listener: Some(listener) });
         }
         Ok(())
@@ -129,7 +144,13 @@ impl Sockets {
 
     /// Closes those that are not wanted, and removes their files.
     pub fn retain(&mut self, is_wanted: impl Fn(&SocketAddress) -> bool) {
-        self.open.retain(|address, _| is_wanted(address));
+        let closed = self.open.extract_if(|address, _| !is_wanted(address));
+        self.changes.extend(closed.map(|(address, _)| Change::Closed(address)));
+    }
+
+    /// The changes since the last call.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
     }
 }
 

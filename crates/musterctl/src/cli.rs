@@ -3,12 +3,11 @@
 //! Each command's arguments and implementation are in its own file under `cmd/`. To add one: that file, a variant here,
 //! and a section in `docs/reference/musterctl.md`, which a test compares with this.
 
-use std::ffi::OsString;
-
 use clap::{Parser, Subcommand};
 
 use crate::cmd;
 use crate::failure::{Exit, Failure};
+use crate::reach::Reach;
 use crate::session::Session;
 
 const AFTER_HELP: &str = "\
@@ -21,6 +20,7 @@ Examples:
   musterctl logs -f web db            follow their output, in chronological order
   musterctl wait migrate --for exited
   docker exec CONTAINER musterctl status
+  musterctl --via 'docker exec -i CONTAINER' status
 
 Exit codes: 0 success, 1 an operation failed, 2 usage, 3 status shows a program that is not RUNNING, \
 4 no such program, 5 permission denied, 7 no daemon, 124 timeout.";
@@ -30,9 +30,8 @@ Exit codes: 0 success, 1 an operation failed, 2 usage, 3 status shows a program 
 #[command(name = "musterctl", version, after_help = AFTER_HELP, subcommand_required = true)]
 #[command(arg_required_else_help = true, disable_help_subcommand = true)]
 pub(crate) struct Cli {
-    /// The daemon's socket [default: $MUSTER_SOCKET, or else /run/muster.sock].
-    #[arg(short, long, global = true, value_name = "SOCKET")]
-    pub(crate) socket: Option<OsString>,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
 
     /// Print data as JSON, in the format of the API.
     #[arg(long, global = true)]
@@ -51,12 +50,14 @@ pub(crate) enum Command {
     Restart(cmd::restart::Args),
     Reload(cmd::reload::Args),
     Signal(cmd::signal::Args),
+    Scale(cmd::scale::Args),
     Wait(cmd::wait::Args),
     Why(cmd::why::Args),
     Events(cmd::events::Args),
     Top(cmd::top::Args),
     Logs(cmd::logs::Args),
     Fg(cmd::fg::Args),
+    Exec(cmd::exec::Args),
     Clear(cmd::clear::Args),
     Maintail(cmd::maintail::Args),
     Ps(cmd::ps::Args),
@@ -64,10 +65,16 @@ pub(crate) enum Command {
     Avail(cmd::avail::Args),
     Reread(cmd::reread::Args),
     Update(cmd::update::Args),
+    Sources(cmd::sources::Args),
+    Source(cmd::source::Args),
     Health(cmd::health::Args),
     Version(cmd::version::Args),
     Shutdown(cmd::shutdown::Args),
     Shell(cmd::shell::Args),
+    Web(cmd::web::Args),
+    Contexts(cmd::contexts::Args),
+    #[command(name = "dial-stdio")]
+    DialStdio(cmd::dial_stdio::Args),
     Completions(cmd::completions::Args),
     Man(cmd::man::Args),
     #[command(name = "__complete", hide = true)]
@@ -75,6 +82,11 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// Whether it works without a daemon, whatever options and variables say about one.
+    pub(crate) fn is_alone(&self) -> bool {
+        matches!(self, Command::Completions(_) | Command::Man(_) | Command::Contexts(_) | Command::Complete(_))
+    }
+
     /// Runs the command.
     pub(crate) fn run(&self, session: &mut Session) -> Result<Exit, Failure> {
         match self {
@@ -84,12 +96,14 @@ impl Command {
             Command::Restart(args) => cmd::restart::run(args, session),
             Command::Reload(args) => cmd::reload::run(args, session),
             Command::Signal(args) => cmd::signal::run(args, session),
+            Command::Scale(args) => cmd::scale::run(args, session),
             Command::Wait(args) => cmd::wait::run(args, session),
             Command::Why(args) => cmd::why::run(args, session),
             Command::Events(args) => cmd::events::run(args, session),
             Command::Top(args) => cmd::top::run(args, session),
             Command::Logs(args) => cmd::logs::run(args, session),
             Command::Fg(args) => cmd::fg::run(args, session),
+            Command::Exec(args) => cmd::exec::run(args, session),
             Command::Clear(args) => cmd::clear::run(args, session),
             Command::Maintail(args) => cmd::maintail::run(args, session),
             Command::Ps(args) => cmd::ps::run(args, session),
@@ -97,10 +111,15 @@ impl Command {
             Command::Avail(args) => cmd::avail::run(args, session),
             Command::Reread(args) => cmd::reread::run(args, session),
             Command::Update(args) => cmd::update::run(args, session),
+            Command::Sources(args) => cmd::sources::run(args, session),
+            Command::Source(args) => cmd::source::run(args, session),
             Command::Health(args) => cmd::health::run(args, session),
             Command::Version(args) => cmd::version::run(args, session),
             Command::Shutdown(args) => cmd::shutdown::run(args, session),
             Command::Shell(args) => cmd::shell::run(args, session),
+            Command::Web(args) => cmd::web::run(args, session),
+            Command::Contexts(args) => cmd::contexts::run(args, session),
+            Command::DialStdio(args) => cmd::dial_stdio::run(args, session),
             Command::Completions(args) => cmd::completions::run(args, session),
             Command::Man(args) => cmd::man::run(args, session),
             Command::Complete(args) => cmd::complete::run(args, session),
@@ -197,9 +216,9 @@ mod tests {
         for command in Cli::command().get_subcommands() {
             let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             for line in after.lines().filter_map(|line| line.trim().strip_prefix("musterctl ")) {
-                let words = line.split_whitespace().take_while(|word| !["|", ">", "&&"].contains(word));
-                let words = words.map(|word| word.trim_matches('\''));
-                let parsed = Cli::try_parse_from(std::iter::once("musterctl").chain(words));
+                let words = crate::via::words(line).expect("a shell can split it");
+                let words = words.into_iter().take_while(|word| !["|", ">", "&&"].contains(&word.as_str()));
+                let parsed = Cli::try_parse_from(std::iter::once("musterctl".to_owned()).chain(words));
                 assert!(parsed.is_ok(), "{line}: {}", parsed.err().map(|error| error.to_string()).unwrap_or_default());
                 typed += 1;
             }

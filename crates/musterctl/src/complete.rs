@@ -9,6 +9,7 @@ use clap::{Arg, Command, CommandFactory};
 use muster_api::{Program, WaitFor};
 
 use crate::cli::Cli;
+use crate::reach::Reach;
 
 const SIGNALS: [&str; 11] = ["HUP", "INT", "QUIT", "KILL", "USR1", "USR2", "TERM", "CONT", "STOP", "WINCH", "RTMIN"];
 
@@ -21,7 +22,7 @@ pub(crate) struct Cursor {
     typed: String,
     /// `--option=`, if the word contains an option and its value.
     before: String,
-    socket: Option<String>,
+    reach: Reach,
 }
 
 #[derive(Debug)]
@@ -38,9 +39,14 @@ impl Cursor {
         matches!(&self.expected, Expected::Value(arg) if value_name(arg) == "NAME")
     }
 
-    /// The socket given earlier on the line.
-    pub(crate) fn socket(&self) -> Option<&str> {
-        self.socket.as_deref()
+    /// Whether names of contexts are expected.
+    pub(crate) fn takes_contexts(&self) -> bool {
+        matches!(&self.expected, Expected::Value(arg) if value_name(arg) == "CONTEXT")
+    }
+
+    /// The daemon that is named earlier on the line.
+    pub(crate) fn reach(&self) -> &Reach {
+        &self.reach
     }
 }
 
@@ -49,7 +55,8 @@ pub(crate) fn place(words: &[String]) -> Cursor {
     let mut command = Cli::command();
     command.build();
     let (typed, earlier) = words.split_last().map_or(("", [].as_slice()), |(last, rest)| (last.as_str(), rest));
-    let mut walk = Walk { command, is_sub: false, positionals: 0, option: None, socket: None, only_values: false };
+    let mut walk =
+        Walk { command, is_sub: false, positionals: 0, option: None, reach: Reach::default(), only_values: false };
     earlier.iter().skip(1).for_each(|word| walk.pass(word));
     walk.arrive(typed)
 }
@@ -61,7 +68,7 @@ struct Walk {
     positionals: usize,
     /// The option whose value comes next.
     option: Option<Arg>,
-    socket: Option<String>,
+    reach: Reach,
     /// Whether `--` was passed.
     only_values: bool,
 }
@@ -69,7 +76,7 @@ struct Walk {
 impl Walk {
     fn pass(&mut self, word: &str) {
         if let Some(option) = self.option.take() {
-            self.note_socket(&option, word);
+            self.note_reach(&option, word);
         } else if word == "--" {
             self.only_values = true;
         } else if word.starts_with('-') && !self.only_values {
@@ -85,7 +92,7 @@ impl Walk {
         let (name, value) = word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
         let Some(option) = self.find_option(name).filter(takes_value) else { return };
         match value {
-            Some(value) => self.note_socket(&option, value),
+            Some(value) => self.note_reach(&option, value),
             None => self.option = Some(option),
         }
     }
@@ -98,10 +105,8 @@ impl Walk {
         self.command.get_arguments().find(is_it).cloned()
     }
 
-    fn note_socket(&mut self, option: &Arg, value: &str) {
-        if option.get_long() == Some("socket") {
-            self.socket = Some(value.to_owned());
-        }
+    fn note_reach(&mut self, option: &Arg, value: &str) {
+        self.reach.set(option.get_long().unwrap_or_default(), value);
     }
 
     fn arrive(self, typed: &str) -> Cursor {
@@ -116,7 +121,7 @@ impl Walk {
             (None, None) if !self.is_sub => (Expected::Command, typed, String::new()),
             (None, None) => (self.next_positional(), typed, String::new()),
         };
-        Cursor { command: self.command, expected, typed: typed.to_owned(), before, socket: self.socket }
+        Cursor { command: self.command, expected, typed: typed.to_owned(), before, reach: self.reach }
     }
 
     /// The positional argument at this place; the last one takes all remaining words, if it takes several.
@@ -141,10 +146,11 @@ fn value_name(arg: &Arg) -> &str {
 }
 
 /// The matching candidates, each with a short description.
-pub(crate) fn candidates(place: &Cursor, programs: &[Program]) -> Vec<(String, String)> {
+pub(crate) fn candidates(place: &Cursor, programs: &[Program], contexts: &[(String, String)]) -> Vec<(String, String)> {
     let all = match &place.expected {
         Expected::Command => commands(&place.command),
         Expected::Option => options(&place.command),
+        Expected::Value(arg) if value_name(arg) == "CONTEXT" => contexts.to_vec(),
         Expected::Value(arg) => values(arg, programs),
         Expected::Nothing => Vec::new(),
     };
@@ -200,6 +206,8 @@ fn selectors(programs: &[Program]) -> Vec<(String, String)> {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::*;
     use crate::testing::program;
 
@@ -209,7 +217,8 @@ mod tests {
         let mut pool = program("web:0");
         (pool.program, pool.group) = ("web".to_owned(), "front".to_owned());
         let programs = [pool, program("db")];
-        candidates(&place(&words), &programs).into_iter().map(|(candidate, _)| candidate).collect()
+        let contexts = [("shop-1".to_owned(), "via x".to_owned()), ("live".to_owned(), "https://live:1".to_owned())];
+        candidates(&place(&words), &programs, &contexts).into_iter().map(|(candidate, _)| candidate).collect()
     }
 
     #[test]
@@ -229,11 +238,14 @@ mod tests {
             ("musterctl signal HUP --scope=g", vec!["--scope=group"]),
             ("musterctl wait db --for st", vec!["stopped"]),
             ("musterctl wait --for=r", vec!["--for=running", "--for=ready"]),
-            ("musterctl wait --t", vec!["--timeout"]),
+            ("musterctl wait --ti", vec!["--timeout"]),
             ("musterctl completions ", vec!["bash", "zsh", "fish"]),
             ("musterctl completions bash ", vec![]),
             ("musterctl version ", vec![]),
             ("musterctl status --js", vec!["--json"]),
+            ("musterctl -x sh", vec!["shop-1"]),
+            ("musterctl status --context=l", vec!["--context=live"]),
+            ("musterctl --via x start w", vec!["web", "web:0"]),
             ("musterctl nosuch ", vec![]),
             ("musterctl __", vec![]),
         ] {
@@ -257,13 +269,13 @@ mod tests {
         ] {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
             let place = place(&words);
-            assert_eq!(place.socket(), socket, "{line}");
+            assert_eq!(place.reach().socket.as_deref().and_then(OsStr::to_str), socket, "{line}");
             assert!(place.takes_names());
         }
     }
 
     #[test]
     fn no_line_at_all_offers_commands() {
-        assert!(!candidates(&place(&[]), &[]).is_empty());
+        assert!(!candidates(&place(&[]), &[], &[]).is_empty());
     }
 }

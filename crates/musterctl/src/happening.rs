@@ -31,6 +31,9 @@ impl fmt::Display for InWords<'_> {
                 write!(f, "{name}: {health} (probe {probe:?}: {detail})")
             }
             Happening::Failing { name, cause, .. } => write!(f, "{name}: failed, stopping it: {cause}"),
+            Happening::Hook { name, hook, exit, took, .. } => {
+                write!(f, "{name}: {hook}: {} after {}", exit.reason, span(*took))
+            }
             Happening::Waiting { name, waiting_for } => write!(f, "{name}: waiting for {}", waiting_for.join(" and ")),
             Happening::Configured { added, removed, restarted, changed, unchanged } => {
                 f.write_str("the active configuration changed:")?;
@@ -42,6 +45,19 @@ impl fmt::Display for InWords<'_> {
                     }
                 }
                 write!(f, " {unchanged} unchanged")
+            }
+            Happening::Source { name, state, reason: Some(reason), .. } => {
+                write!(f, "source {name}: {}: {reason}", state.name())
+            }
+            Happening::Source { name, state, revision, .. } => match revision {
+                Some(revision) => write!(f, "source {name}: {}, {revision}", state.name()),
+                None => write!(f, "source {name}: {}", state.name()),
+            },
+            Happening::Listener { reason: Some(reason) } => {
+                write!(f, "secrets of the API have changed, but {reason}; those before are used")
+            }
+            Happening::Listener { reason: None } => {
+                f.write_str("secrets of the API have changed and are used from now on")
             }
             Happening::Killed { name, waited, cut_short, .. } => {
                 let why = if *cut_short { "no more time was left" } else { "it did not stop in time" };

@@ -4,7 +4,7 @@
 //! (`musterctl status | head -1`) is not an error. Commands use neither the process's own descriptors nor its environment,
 //! so that tests can run them in-process.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::time::Duration;
@@ -12,11 +12,12 @@ use std::time::Duration;
 use clap::Parser;
 use muster_api::DEFAULT_SOCKET;
 
-use crate::cli::Cli;
-use crate::client::{Client, Target};
+use crate::cli::{Cli, Command};
+use crate::client::{Client, Place, Target};
 use crate::failure::{Exit, Failure};
-use crate::habits;
-use crate::output::{BAD, HINT, paint, terminal_text};
+use crate::output::{BAD, Cell, HINT, paint, table, terminal_text};
+use crate::reach::{Reach, Reached, Variables};
+use crate::{fleet, habits};
 
 /// The environment of a command line.
 pub(crate) struct Surroundings<'a> {
@@ -30,8 +31,10 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) err_is_terminal: bool,
     /// Whether colours are disabled or impossible.
     pub(crate) colourless: bool,
-    /// `$MUSTER_SOCKET`.
-    pub(crate) socket: Option<OsString>,
+    /// Whether a password can be asked for.
+    pub(crate) can_ask: bool,
+    /// The variables that say where the daemon is.
+    pub(crate) variables: Variables,
     /// How long a daemon may take to respond.
     pub(crate) patience: Duration,
 }
@@ -40,6 +43,10 @@ pub(crate) struct Surroundings<'a> {
 pub(crate) struct Session<'a> {
     /// Sends requests to the daemon.
     pub(crate) client: Client,
+    /// The options that say where the daemon is.
+    pub(crate) reach: Reach,
+    /// The variables that do.
+    pub(crate) variables: Variables,
     /// The output to write at the end.
     pub(crate) out: String,
     /// The output for commands that write continuously.
@@ -54,15 +61,42 @@ pub(crate) struct Session<'a> {
     pub(crate) out_is_terminal: bool,
     /// Whether the output has colours.
     pub(crate) coloured: bool,
+    /// Whether a table is kept in `gathered`.
+    pub(crate) gathers: bool,
+    /// The table, to be joined with those of other daemons.
+    pub(crate) gathered: Option<Rows>,
+}
+
+/// A table of six columns, as `status` and `ps` have.
+pub(crate) struct Rows {
+    /// The headings.
+    pub(crate) headings: [&'static str; 6],
+    /// The rows.
+    pub(crate) rows: Vec<[Cell; 6]>,
 }
 
 impl Session<'_> {
-    /// Uses the daemon on this socket instead, if one is given.
-    pub(crate) fn point_at(&mut self, socket: Option<&str>) -> Result<(), Failure> {
-        if let Some(socket) = socket {
-            self.client.target = find_daemon(Some(OsStr::new(socket)), None)?;
+    /// Uses the daemon that these options name instead, if they name one.
+    pub(crate) fn point_at(&mut self, reach: &Reach) -> Result<(), Failure> {
+        let reached = match reach.names_a_daemon() {
+            true => reach.targets(&self.variables, false)?,
+            false => self.reach.targets(&self.variables, false)?,
+        };
+        match reached {
+            Reached::One(target) => self.client.target = target,
+            // Names are those of any of them.
+            Reached::Several(targets) => targets.into_iter().for_each(|(_, target)| self.client.target = target),
         }
         Ok(())
+    }
+
+    /// Prints a table, or keeps it for the table of several daemons.
+    pub(crate) fn table(&mut self, rows: Rows) {
+        if self.gathers {
+            self.gathered = Some(rows);
+        } else {
+            self.out.push_str(&table(rows.headings, &rows.rows, self.coloured));
+        }
     }
 
     /// Prints a line of data.
@@ -89,12 +123,27 @@ pub(crate) fn execute(args: impl IntoIterator<Item = OsString>, around: &mut Sur
         Ok(cli) => cli,
         Err(error) => return tell_clap(&error, &args, around),
     };
-    let target = match find_daemon(cli.socket.as_deref(), around.socket.as_deref()) {
-        Ok(target) => target,
-        Err(failure) => return tell_failure(&failure, around),
+    if matches!(cli.command, Command::DialStdio(_)) {
+        // The command of `--via` may run on this machine and inherit the variables.
+        around.variables = std::mem::take(&mut around.variables).local();
+    }
+    let reached = match cli.command.is_alone() {
+        true => Ok(Reached::One(Target::new(Place::Unix(DEFAULT_SOCKET.into())))),
+        false => cli.reach.targets(&around.variables, around.can_ask),
     };
+    match reached {
+        Ok(Reached::One(target)) => run_on(&cli, target, around, false).0,
+        Ok(Reached::Several(targets)) => fleet::run(cli, targets, around),
+        Err(failure) => tell_failure(&failure, around),
+    }
+}
+
+/// Runs a command on this daemon. `gathers` returns its table instead of printing it.
+pub(crate) fn run_on(cli: &Cli, target: Target, around: &mut Surroundings<'_>, gathers: bool) -> (Exit, Option<Rows>) {
     let mut session = Session {
         client: Client::new(target, around.patience),
+        reach: cli.reach.clone(),
+        variables: around.variables.clone(),
         out: String::new(),
         live: &mut *around.out,
         failures: Vec::new(),
@@ -102,26 +151,17 @@ pub(crate) fn execute(args: impl IntoIterator<Item = OsString>, around: &mut Sur
         json: cli.json,
         out_is_terminal: around.out_is_terminal,
         coloured: around.out_is_terminal && !around.colourless,
+        gathers,
+        gathered: None,
     };
     let ended = cli.command.run(&mut session);
-    let Session { out, failures, hints, json, .. } = session;
+    let Session { client, out, failures, hints, json, gathered, .. } = session;
     // In case a command did not: a terminal gets no control sequences.
     let out = if around.out_is_terminal { terminal_text(out, json) } else { out };
     let exit = conclude(&out, &failures, ended, around);
     hints.iter().for_each(|hint| tell_hint(hint, around));
-    exit
-}
-
-fn find_daemon(option: Option<&OsStr>, variable: Option<&OsStr>) -> Result<Target, Failure> {
-    let (text, origin) = match (option, variable) {
-        (Some(option), _) => (option, "--socket"),
-        (None, Some(variable)) => (variable, "$MUSTER_SOCKET"),
-        (None, None) => (OsStr::new(DEFAULT_SOCKET), "the default socket"),
-    };
-    Target::parse(text).map_err(|reason| {
-        Failure::new(Exit::Usage, format!("{origin}: {reason}: {:?}", text.to_string_lossy()))
-            .with_hint(format!("the default is {DEFAULT_SOCKET}"))
-    })
+    client.close();
+    (exit, gathered)
 }
 
 fn conclude(out: &str, failures: &[Failure], ended: Result<Exit, Failure>, around: &mut Surroundings<'_>) -> Exit {
@@ -141,7 +181,8 @@ fn conclude(out: &str, failures: &[Failure], ended: Result<Exit, Failure>, aroun
     }
 }
 
-fn tell_failure(failure: &Failure, around: &mut Surroundings<'_>) -> Exit {
+/// Prints a failure, and returns its exit code.
+pub(crate) fn tell_failure(failure: &Failure, around: &mut Surroundings<'_>) -> Exit {
     let coloured = around.err_is_terminal && !around.colourless;
     let mut text = failure.details.iter().fold(String::new(), |text, line| text + line + "\n");
     paint(&mut text, coloured, BAD, "error:");
@@ -195,13 +236,13 @@ mod tests {
 
     #[test]
     fn a_place_that_cannot_be_is_usage_and_names_where_it_was_written() {
-        let variable = Setting { socket: Some("http://localhost:9001".into()), ..Setting::default() };
+        let variable = Setting { socket: Some("tcp://localhost:9001".into()), ..Setting::default() };
         for (ended, origin) in
-            [(variable.run("status"), "$MUSTER_SOCKET"), (Setting::default().run("status -s http://x"), "--socket")]
+            [(variable.run("status"), "$MUSTER_SOCKET"), (Setting::default().run("status -s tcp://x"), "--socket")]
         {
             assert_eq!(ended.code, 2);
             assert!(ended.err.starts_with(&format!("error: {origin}: ")), "{}", ended.err);
-            assert!(ended.err.contains("not supported yet"), "{}", ended.err);
+            assert!(ended.err.contains("https://"), "{}", ended.err);
         }
     }
 
@@ -230,7 +271,8 @@ mod tests {
                 err: &mut err,
                 err_is_terminal: false,
                 colourless: true,
-                socket: Some(daemon.socket().into()),
+                can_ask: false,
+                variables: Variables { socket: Some(daemon.socket().into()), ..Variables::default() },
                 patience: Duration::from_secs(20),
             },
         );

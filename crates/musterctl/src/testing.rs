@@ -13,6 +13,7 @@ use muster_api::{
 use serde::Serialize;
 use tempfile::TempDir;
 
+use crate::reach::Variables;
 use crate::session::{Surroundings, execute};
 
 /// Long enough for any machine, short enough for a test that waits for it to expire.
@@ -37,13 +38,21 @@ pub(crate) struct Setting {
     pub(crate) colourless: bool,
     /// `$MUSTER_SOCKET`.
     pub(crate) socket: Option<OsString>,
+    /// The other variables.
+    pub(crate) variables: Variables,
     /// How long a daemon may take to respond.
     pub(crate) patience: Duration,
 }
 
 impl Default for Setting {
     fn default() -> Setting {
-        Setting { terminal: false, colourless: false, socket: None, patience: PATIENCE }
+        Setting {
+            terminal: false,
+            colourless: false,
+            socket: None,
+            variables: Variables::default(),
+            patience: PATIENCE,
+        }
     }
 }
 
@@ -59,7 +68,8 @@ impl Setting {
                 err: &mut err,
                 err_is_terminal: self.terminal,
                 colourless: self.colourless,
-                socket: self.socket,
+                can_ask: false,
+                variables: Variables { socket: self.socket, ..self.variables },
                 patience: self.patience,
             },
         );
@@ -210,6 +220,7 @@ pub(crate) fn program(name: &str) -> Program {
         autostart: true,
         priority: 999,
         description: "pid 12, uptime 0:00:05".to_owned(),
+        phase: None,
     }
 }
 
@@ -233,12 +244,14 @@ pub(crate) fn down(name: &str, state: State, description: &str) -> Program {
 pub(crate) fn info() -> Info {
     Info {
         version: "1.2.3".to_owned(),
+        api: muster_api::API_VERSION.to_owned(),
         pid: 1,
         is_pid1: true,
         state: Phase::Running,
         started_at: Timestamp::from_unix_ms(0),
         uptime: 5.0,
         config_files: vec!["/etc/muster.toml".to_owned()],
+        listeners: Vec::new(),
         goals: muster_api::Goals { up: 1, down: 0 },
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use muster_core::{Settings, Supervisor};
+use muster_listen::tls::Servers;
 use muster_load::auto_logs::{AutoLogs, Choice};
 use muster_load::surroundings;
 use muster_logs::{Consoles, Logs, Memory};
@@ -24,24 +25,22 @@ use muster_sys::tree::Trees;
 use muster_sys::user::Accounts;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::mpsc;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
-use crate::access::Access;
-use crate::budget;
+use crate::access;
 use crate::children::Children;
 use crate::children::sockets::processes;
 use crate::clock::Clock;
 use crate::configuration::{Configuration, Sources};
 use crate::event_loop::{self, EventLoop};
-use crate::http::server::Server;
-use crate::listen::unix::Listening;
-use crate::listen::unix::socket::{Socket, SocketError};
-use crate::opening::Opening;
+use crate::opening::{self, Opening};
 use crate::pidfile::Pidfile;
 use crate::reload;
 use crate::shared::{ORDERS, Shared};
-use crate::turn_clock::{LoopTurns, TASKS_A_LOOK, TurnClock, beside};
 use muster_logging as logging;
+use muster_server::Listeners;
+use muster_server::budget;
+use muster_server::turn_clock::{LoopTurns, TASKS_A_LOOK, TurnClock, spawn, spawn_beside};
 
 /// How long a reader of the console, or a disk, that takes nothing may delay the exit.
 const STALL: Duration = Duration::from_secs(1);
@@ -55,9 +54,7 @@ const LAST_MOMENT: Duration = Duration::from_millis(100);
 /// Exit code when the daemon itself failed.
 const INTERNAL: u8 = 1;
 /// Exit code of an invalid configuration.
-const USAGE: u8 = 2;
-/// Exit code when another daemon owns the socket.
-const TAKEN: u8 = 3;
+const USAGE: u8 = opening::USAGE;
 
 /// Variables that the daemon's parent sets for the daemon: a program would notify the wrong process, or take the wrong
 /// descriptors.
@@ -140,18 +137,22 @@ async fn run(
     opening: &mut Opening,
 ) -> io::Result<u8> {
     let mut accounts = Accounts::default();
-    let socket = match open_socket(&spec, &mut accounts) {
-        Ok(socket) => socket,
+    let (socket, opened) = match opening::open_sockets(&spec.control, &mut accounts, opening) {
+        Ok(sockets) => sockets,
         Err(code) => {
-            let code = if code == TAKEN && opening.is_supervisord() { opening.refuse_taken() } else { code };
-            consoles.stderr.flush(LAST_MOMENT, LAST_MOMENT);
+            consoles.flush(LAST_MOMENT);
             return Ok(code);
         }
     };
+    // With sources, the configuration is complete only when they have been read, and no program starts before.
+    let is_whole = spec.sources.is_empty();
+    if !is_whole {
+        spec.programs.clear();
+    }
     let mut program_sockets = Sockets::default();
     if let Err(error) = program_sockets.prepare([].into_iter(), processes(&spec.programs), &mut accounts) {
         opening.refuse_socket(&error);
-        consoles.stderr.flush(LAST_MOMENT, LAST_MOMENT);
+        consoles.flush(LAST_MOMENT);
         return Ok(USAGE);
     }
     program_sockets.adopt();
@@ -169,33 +170,42 @@ async fn run(
     let is_for_us = |name: &OsString| MEANT_FOR_US.iter().any(|meant| name == meant);
     let environment = std::env::vars_os().filter(|(name, _)| !is_for_us(name)).collect();
     let spawner = Spawner::new(environment, limits, spec.daemon.umask)?;
-    let supervisor = Supervisor::new(Settings::from(&spec.daemon), &spec.programs, seed());
-    let access = Access::new(&spec.control, &mut accounts);
+    let settings = Settings { exit_when_done: spec.daemon.exit_when_done && is_whole, ..Settings::from(&spec.daemon) };
+    let supervisor = Supervisor::new(settings, &spec.programs, seed());
+    let access = access::rules(&spec.control, &mut accounts);
+    let servers = Arc::new(Servers::of(&spec.control).map_err(io::Error::other)?);
     let pidfile = spec.daemon.pidfile.clone();
     let control = spec.control.socket.clone();
     let syslog = spec.daemon.syslog.clone();
     // The core owns the programs from now on; a copy here would outlive every reload.
-    let Spec { daemon, control: control_spec, programs } = spec;
+    let Spec { daemon, control: control_spec, sources: remote, programs } = spec;
     drop(programs);
-    let configuration = Configuration::new(sources, daemon, control_spec, auto_logs);
+    let configuration = Configuration::new(sources, daemon, control_spec, remote, auto_logs);
     let console = consoles.stderr.clone();
     let logs = Logs::start(consoles, syslog)?;
+    if logging::main_log::repeats_output() {
+        logs.repeat_output();
+    }
     let instances = supervisor.snapshot().len();
     let control = socket.is_some().then_some(control).flatten();
     let both = (Rc::clone(&statuses), Rc::clone(&notifications));
     let children = Children::new(spawner, trees, logs, both, (control.as_deref(), program_sockets), instances);
     let (orders, received) = mpsc::channel(ORDERS);
-    let shared = Rc::new(Shared::new(clocks, supervisor, children, configuration, access, orders, own_log));
-    let listening = socket.map(|socket| {
-        let server = Server::start(Rc::clone(&shared));
-        (Listening::start(socket, &shared, &server), server)
-    });
-    tokio::task::spawn_local(beside(Rc::clone(&shared.loop_turns), reload::watch::watch(Rc::clone(&shared))));
+    let shared = Rc::new(Shared::new(clocks, supervisor, children, configuration, (access, servers), orders, own_log));
+    let listeners = Listeners::start(&shared, socket, opened);
+    spawn_beside(&shared.loop_turns, reload::watch::watch(Rc::clone(&shared)));
+    spawn_beside(&shared.loop_turns, reload::secrets::watch(Rc::clone(&shared)));
+    if shared.configuration.sources.is_waiting() {
+        info!("waiting for the sources of the configuration");
+    }
+    spawn_beside(&shared.loop_turns, reload::remote::follow(Rc::clone(&shared)));
+    spawn(reload::remote::announce(Rc::clone(&shared)));
     let opening = std::mem::take(opening);
     opening.enter_background();
     let path = pidfile;
     let pidfile = path.as_deref().and_then(Pidfile::write);
     opening.end(path.as_deref().map(|path| (path, pidfile.is_some())));
+    *shared.pidfile.borrow_mut() = pidfile;
     info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), programs = instances, "musterd is up");
     // The code that reads the command line and the configuration is not needed for now.
     muster_sys::footprint::release_startup_code();
@@ -216,37 +226,14 @@ async fn run(
     shared.children.borrow().logs().finish_reading(patience());
     shared.children.borrow().logs().end_following();
     shared.event_ring.borrow_mut().close();
-    if let Some((listening, server)) = listening {
-        let place = listening.stop();
-        server.finish(LAST_MOMENT).await;
-        drop(place);
-    }
-    drop(pidfile);
-    shared.children.borrow().finish_notifications();
+    listeners.stop(LAST_MOMENT).await;
+    drop(shared.pidfile.take());
+    shared.children.borrow().remove_files();
     shared.children.borrow_mut().close_sockets();
     shared.children.borrow().logs().finish(patience().max(LAST_MOMENT), STALL);
     // The kernel frees all resources at once. Freeing those of a thousand programs one by one would only delay the
     // exit.
     std::process::exit(i32::from(code))
-}
-
-fn open_socket(spec: &Spec, accounts: &mut Accounts) -> Result<Option<Socket>, u8> {
-    let Some(path) = &spec.control.socket else { return Ok(None) };
-    match Socket::open(path, &spec.control, accounts) {
-        Ok(socket) => Ok(Some(socket)),
-        Err(SocketError::Taken(path)) => {
-            error!(socket = %path.display(), "another musterd serves this socket; nothing was started");
-            Err(TAKEN)
-        }
-        Err(SocketError::Misconfigured(message)) => {
-            error!("{message}");
-            Err(USAGE)
-        }
-        Err(SocketError::Unusable(message)) => {
-            warn!("no control socket, musterctl cannot be used: {message}");
-            Ok(None)
-        }
-    }
 }
 
 /// PID 1 adopts orphans anyway.

@@ -5,12 +5,15 @@
 //! rest of a tree is found by [`muster_sys::tree`].
 
 pub(crate) mod commands;
+mod exec;
+mod hooks;
 pub(crate) mod list;
 mod main_process;
 mod markers;
 mod output;
 pub(crate) mod refused;
 mod said;
+pub(crate) mod secrets;
 mod sending;
 pub(crate) mod sockets;
 pub(crate) mod stdin;
@@ -20,30 +23,31 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use muster_core::{Input, program::HISTORY};
-use muster_logs::{Logs, Pipe, ReadyMatcher, Source, Unbound, captured};
+use muster_logs::{Logs, ReadyMatcher, Source, Unbound, captured};
+use muster_secrets::{Home, Prepared, RunDirectory};
 use muster_spec::{Exit, InstanceSpec, ProcessSpec, RunId, Signal, SpawnError, SpawnStep, Target};
 use muster_sys::async_fd::Watched;
 use muster_sys::pollset::PollSet;
 use muster_sys::reap::{Reaped, reap_next};
 use muster_sys::signal::Pid;
 use muster_sys::sockets::Sockets;
-use muster_sys::spawn::{Launch, Spawner, Spawning, Stdio};
+use muster_sys::spawn::{Launch, Spawner, Spawning};
 use muster_sys::tree::{Errand, ProcessHandle, Trees};
-use tokio::sync::oneshot;
 use tracing::warn;
 
-use self::commands::{Command, Commands, is_command};
+use self::commands::{Commands, is_command};
 use self::main_process::Main;
 use self::markers::{marker_prefix, markers};
 use self::output::Output;
 use self::refused::Refusals;
 use self::sending::Sending;
 use self::stdin::StdinPipe;
-use crate::notify::{self, Announced, Channel, Notify};
 use muster_logging::limit::{Limits, Notice, unless_none};
+use muster_notify::{self as notify, Announced, Channel, Notify};
 
 /// Maximum time spent at once on determining which runs new orphans belong to.
 const LOOKING: Duration = Duration::from_millis(3);
@@ -94,6 +98,9 @@ pub(crate) struct Children {
     /// The main processes that runs have lost, until they have exited.
     lost: HashMap<RunId, ProcessHandle>,
     notify: Notify,
+    /// The copies of credentials of each process, while its tree lives.
+    credentials: HashMap<RunId, RunDirectory>,
+    credentials_home: Arc<Home>,
     sockets: Sockets,
     /// Whether a socket may be open that no program wants.
     has_unwanted: bool,
@@ -127,26 +134,29 @@ impl Children {
             sending: None,
             asking: VecDeque::new(),
             lost: HashMap::new(),
+            credentials: HashMap::new(),
+            credentials_home: Arc::new(Home::new(control_socket)),
             sockets,
             has_unwanted: false,
             limits,
         }
     }
 
-    /// Spawns a process for this run.
-    pub(crate) fn spawn(&mut self, run: RunId, spec: &InstanceSpec) -> Result<(), SpawnError> {
+    /// Spawns a process for this run, with what was read for it.
+    pub(crate) fn spawn(&mut self, run: RunId, spec: &InstanceSpec, prepared: Prepared) -> Result<(), SpawnError> {
         if let Some(refusal) = &spec.process.refusal {
             return Err(SpawnError { step: SpawnStep::Prepare, errno: nix::libc::EINVAL, message: refusal.clone() });
         }
         let marker = format!("{}.{run}", self.marker_prefix);
-        let uid = self.uid_of(spec);
+        let uid = self.uid_of(&spec.process);
         let made = self.notify.open(run, spec).map_err(|error| SpawnError {
             step: SpawnStep::Prepare,
             errno: error.raw_os_error().unwrap_or(0),
             message: notify::words(&error),
         });
-        let spawned = made.and_then(|channel| self.spawn_with(run, spec, &marker, &channel));
+        let spawned = made.and_then(|channel| self.spawn_with(run, spec, &marker, (&channel, &prepared)));
         let (spawning, stdin) = spawned.inspect_err(|_| self.notify.close(run))?;
+        self.keep_credentials(run, prepared);
         let pid = spawning.pid;
         // If the poll set accepts no more descriptors, the result is only known later, when the process is reaped.
         if let Err(error) = self.statuses.get_ref().add(spawning.as_fd(), run.0)
@@ -169,7 +179,7 @@ impl Children {
         run: RunId,
         spec: &InstanceSpec,
         marker: &str,
-        channel: &Channel,
+        (channel, prepared): (&Channel, &Prepared),
     ) -> Result<(Spawning, Option<Rc<StdinPipe>>), SpawnError> {
         let stdin = stdin::open(spec)?;
         self.open_sockets(&spec.process)?;
@@ -178,11 +188,16 @@ impl Children {
         let variables = channel.variables.iter().map(|(name, value)| (*name, value.as_str()));
         let sockets = sockets::inherited(&self.sockets, &spec.process);
         let of_sockets = sockets.variables.iter().map(|(name, value)| (*name, value.as_str()));
-        let markers: Vec<_> = markers(spec, marker, &index).into_iter().chain(variables).chain(of_sockets).collect();
+        let copies = prepared.directory.as_ref();
+        let own = markers(spec, marker, &index).into_iter();
+        let markers: Vec<_> = own.chain(variables).chain(of_sockets).chain(secrets::variable(copies)).collect();
+        let secrets: Vec<_> = prepared.variables().collect();
+        let process = secrets::with_directory(&spec.process, copies);
         let ready = channel.pipe.iter().map(|(pipe, number)| (pipe.as_fd(), *number));
         let passed: Vec<_> = ready.chain(sockets.passed).collect();
         let launch = Launch {
-            process: &spec.process,
+            process: &process,
+            secrets: &secrets,
             markers: &markers,
             own_pid: [spec.watchdog.map(|_| "WATCHDOG_PID"), sockets.own_pid],
             tag: self.trees.tag(run),
@@ -203,42 +218,11 @@ impl Children {
         self.children.get(&run).and_then(|child| child.stdin.clone())
     }
 
-    /// The user id that a program will run as; its notifications and orphans are recognized by it. A user that does
+    /// The user id that a process will run as; its notifications and orphans are recognized by it. A user that does
     /// not exist is reported by the spawn itself.
-    fn uid_of(&mut self, spec: &InstanceSpec) -> u32 {
-        let user = spec.process.user.as_ref().and_then(|user| self.spawner.accounts().uid(&user.user).ok());
+    fn uid_of(&mut self, process: &ProcessSpec) -> u32 {
+        let user = process.user.as_ref().and_then(|user| self.spawner.accounts().uid(&user.user).ok());
         user.unwrap_or_else(|| nix::unistd::geteuid().as_raw())
-    }
-
-    /// Spawns a probe's command in the context of this program, with a process tree of its own. It gets an id that no
-    /// run has; its tree is killed, and reported as gone, by that id.
-    pub(crate) fn spawn_command(
-        &mut self,
-        spec: &InstanceSpec,
-        command: &[String],
-    ) -> Result<(RunId, Command), SpawnError> {
-        let (id, uid) = (self.commands.next_id(), self.uid_of(spec));
-        let marker = format!("{}.{id}", self.marker_prefix);
-        let process = ProcessSpec { command: command.to_vec(), refusal: None, ..spec.process.clone() };
-        let (output, writing) = muster_sys::fd::output_pipe().map_err(no_pipe)?;
-        let spawning = self.spawner.spawn(&Launch {
-            process: &process,
-            markers: &markers(spec, &marker, &spec.index.to_string()),
-            own_pid: [None; 2],
-            tag: self.trees.tag(id),
-            stdout: Stdio::Fd(writing.as_fd()),
-            stderr: Stdio::Fd(writing.as_fd()),
-            passed: &[],
-        })?;
-        let pid = spawning.pid;
-        self.runs.insert(pid, id);
-        self.trees.begin(id, pid, marker);
-        self.trees.note_user(id, uid);
-        // Its exit says whether it was executed, so its start is not watched.
-        self.children.insert(id, Child::new(spawning, None));
-        let (tell, ended) = oneshot::channel();
-        self.commands.begin(id, tell);
-        Ok((id, Command { output, ended }))
     }
 
     /// Opens both output streams of a process; the pipes returned last are bound to it once it has a pid.
@@ -265,12 +249,13 @@ impl Children {
         matcher: Option<&ReadyMatcher>,
         unbound: &mut Vec<Unbound>,
     ) -> Result<Output, SpawnError> {
-        match (captured(target), target, source) {
+        // A log that repeats output also has what goes nowhere else.
+        let repeated = || (*target == Target::Discard && self.logs.repeats_output()).then_some(&[][..]);
+        match (captured(target).or_else(repeated), target, source) {
             (Some(sinks), ..) => {
-                let Pipe { writing, reading } =
-                    self.logs.open_pipe(run, spec, source, sinks, matcher.cloned()).map_err(no_pipe)?;
-                unbound.push(reading);
-                Ok(Output::Pipe(writing))
+                let pipe = self.logs.open_pipe(run, spec, source, sinks, matcher.cloned()).map_err(no_pipe)?;
+                unbound.push(pipe.reading);
+                Ok(Output::Pipe(pipe.writing))
             }
             (None, Target::Inherit, Source::Stdout) => Ok(Output::DaemonStdout),
             (None, Target::Inherit, Source::Stderr) => Ok(Output::DaemonStderr),
@@ -350,9 +335,10 @@ impl Children {
         self.notify.announced(run)
     }
 
-    /// Removes the sockets for notifications before the daemon exits.
-    pub(crate) fn finish_notifications(&self) {
+    /// Removes the sockets for notifications and the copies of credentials before the daemon exits.
+    pub(crate) fn remove_files(&self) {
         self.notify.finish();
+        self.credentials_home.finish();
     }
 
     /// Reaps everything that has exited, and queues the inputs that follow for runs. The log thread is asked to
@@ -405,6 +391,7 @@ impl Children {
             self.commands.end(run, outcome.map(|()| exit).map_err(|error| with_exit(error, exit)));
         } else if let Some(error) = spawning.and_then(|spawning| self.spawn_error(run, *spawning, inputs)) {
             self.trees.end(run);
+            self.credentials.remove(&run);
             self.notify.close(run);
             inputs.push_back(Input::SpawnFailed { run, error: with_exit(error, exit) });
         } else {
@@ -441,6 +428,7 @@ impl Children {
             self.unwatch_lost(run);
             self.lost.remove(&run);
             self.trees.end(run);
+            self.credentials.remove(&run);
             self.commands.forget(run);
             self.refused.forget(run);
         }
@@ -460,6 +448,7 @@ impl Children {
     pub(crate) fn disown(&mut self, run: RunId) {
         self.unwatch_lost(run);
         self.lost.remove(&run);
+        self.credentials.remove(&run);
         self.refused.forget(run);
         self.trees.disown(run);
         self.trees.forget_disowned(Some(Instant::now() + LOOKING));

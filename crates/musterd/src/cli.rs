@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use muster_load::{ConfigFormat, ConvertArgs, Format};
+use muster_load::{ConfigFormat, ConvertArgs, Format, ManArgs};
 use muster_simulate::{RehearseArgs, SimulateArgs};
 
 /// The supervisor for containers that run more than one program.
@@ -31,7 +31,7 @@ not found, 126 not executable) when an essential one ended or all ended; 1 the d
 configuration; 3 another daemon serves the socket."
 )]
 pub(crate) struct Cli {
-    /// A file, or a directory of *.toml. May be repeated, later ones win
+    /// A file, a directory of *.toml, or https:// and etcds://. May be repeated, later ones win
     #[arg(short, long = "config", value_name = "FILE")]
     pub(crate) config: Vec<PathBuf>,
     #[command(subcommand)]
@@ -52,6 +52,9 @@ pub(crate) enum Command {
         /// Count warnings as errors
         #[arg(long)]
         strict: bool,
+        /// Leave sources out, and check the local files alone
+        #[arg(long)]
+        offline: bool,
     },
     /// Print the effective configuration of a file, as a running daemon would show it
     ///
@@ -136,6 +139,13 @@ and as the first line of the configuration:
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Print a manual page
+    #[command(after_help = "\
+Examples:
+  musterd man | man -l -
+  musterd man muster.toml | man -l -
+  musterd man --output target/man")]
+    Man(ManArgs),
 }
 
 #[cfg(test)]

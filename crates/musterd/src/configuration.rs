@@ -6,25 +6,31 @@ pub(crate) mod look;
 
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 
+use muster_access::Access;
 use muster_config::{Disguises, LookedAt};
+use muster_listen::tls::Servers;
 use muster_load::auto_logs::AutoLogs;
 use muster_load::in_force::InForce;
-use muster_spec::{ControlSpec, DaemonSpec, Spec};
+use muster_spec::{ControlSpec, DaemonSpec, Scales, SourceSpec, Spec};
 use tokio::sync::{Mutex, Notify};
 
 use self::look::{Look, look};
-use crate::access::Access;
 
 /// The configuration: where it comes from, and the active one.
 pub(crate) struct Configuration {
     pub(crate) paths: Vec<PathBuf>,
+    /// The servers that further parts of it come from.
+    pub(crate) sources: Rc<muster_sources::Sources>,
     pub(crate) in_force: RefCell<InForce>,
     /// The configuration that was read last, if it is to become active group by group.
     pub(crate) pending: RefCell<Option<New>>,
     /// Every file and directory that reading depends on, as it was at the last reading.
     pub(crate) looks: RefCell<Vec<Look>>,
+    /// The numbers of instances that were chosen at run time.
+    pub(crate) scales: RefCell<Scales>,
     /// Held while the configuration is read and applied, since reloads take turns.
     pub(crate) turn: Mutex<()>,
     /// The number of reloads that wait for their turn.
@@ -60,7 +66,10 @@ impl Sources {
 
     /// Makes every path absolute, so that the daemon's working directory does not matter.
     pub(crate) fn absolute(paths: Vec<PathBuf>, files: Vec<PathBuf>, looked_at: Vec<LookedAt>) -> Sources {
-        let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+        let absolute = |path: PathBuf| match std::path::absolute(&path) {
+            Ok(absolute) if !muster_config::is_address(&path) => absolute,
+            _ => path,
+        };
         let of_look = |look| match look {
             LookedAt::File(path) => LookedAt::File(absolute(path)),
             LookedAt::Directory(path) => LookedAt::Directory(absolute(path)),
@@ -81,6 +90,10 @@ pub(crate) struct New {
     pub(crate) files: Vec<PathBuf>,
     pub(crate) disguises: Disguises,
     pub(crate) access: Access,
+    /// The TLS of its listeners.
+    pub(crate) servers: Arc<Servers>,
+    /// The numbers of instances that were chosen at run time, as it was read with them.
+    pub(crate) scales: Scales,
     /// Whether everything is restarted, whatever differs.
     pub(crate) restarts_all: bool,
 }
@@ -90,13 +103,21 @@ impl Configuration {
         sources: Sources,
         daemon: DaemonSpec,
         control: ControlSpec,
+        remote: Vec<SourceSpec>,
         auto_logs: AutoLogs,
     ) -> Configuration {
+        let host = nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned();
+        let followed = muster_sources::Sources::new(host, daemon.state_dir.clone());
+        followed.set_waiting(!remote.is_empty());
+        let mut in_force = InForce::new(daemon, control, sources.files, sources.disguises);
+        in_force.sources = remote;
         Configuration {
             paths: sources.paths,
-            in_force: RefCell::new(InForce::new(daemon, control, sources.files, sources.disguises)),
+            sources: Rc::new(followed),
+            in_force: RefCell::new(in_force),
             pending: RefCell::default(),
             looks: RefCell::new(sources.looks),
+            scales: RefCell::default(),
             turn: Mutex::new(()),
             waiting: Cell::new(0),
             is_signal_waiting: Cell::new(false),

@@ -19,6 +19,9 @@ pub(crate) fn describe(shared: &Shared, instance: &Instance, now: Time) -> Strin
             let why = instance.cause().map(ToString::to_string).unwrap_or_default();
             format!("being stopped: {why}")
         }
+        State::Starting if instance.run_began().is_none() && instance.phase().is_some() => {
+            format!("running its pre_start for {}", Span::about(in_state))
+        }
         State::Running | State::Starting => {
             let pid = pid.map_or_else(|| "pid unknown".to_owned(), |pid| format!("pid {pid}"));
             let up = instance.run_began().map_or(Duration::ZERO, |began| now.since(began));
@@ -26,10 +29,15 @@ pub(crate) fn describe(shared: &Shared, instance: &Instance, now: Time) -> Strin
         }
         State::Backoff => match instance.next_start().filter(|&at| at > now) {
             Some(at) => format!("{reason}; next start in {}{}", Span::about(at.since(now)), attempt(instance)),
+            None if instance.phase().is_some() => format!("{reason}; waiting for its post_stop"),
             None => format!("{reason}; its last run left processes behind, which are being stopped"),
         },
         State::Stopping if instance.has_leftovers() => {
             format!("{reason}; stopping the processes it left behind for {}", Span::about(in_state))
+        }
+        State::Stopping if instance.phase().is_some() => {
+            let hook = instance.phase().map_or("", |hook| hook.name());
+            format!("stopping for {}, running its {hook}", Span::about(in_state))
         }
         State::Stopping => match pid {
             Some(pid) => format!("pid {pid}, stopping for {}", Span::about(in_state)),

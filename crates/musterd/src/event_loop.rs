@@ -4,8 +4,13 @@
 //! notifications from programs, and orders from connections. Log bytes and HTTP bodies are moved elsewhere and never pass
 //! through here.
 
+mod calls;
+mod execs;
+mod hooks;
 mod inputs;
+mod memory;
 mod observers;
+mod reads;
 mod replies;
 mod settling;
 mod signals;
@@ -16,14 +21,17 @@ mod sweeps;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use muster_core::{Effect, Event, Input, ProbeOutcome, ShutdownReason, time::LATE};
+use muster_core::{Effect, Event, Input, ProbeOutcome, time::LATE};
 use muster_logs::Console;
 use muster_spec::{RunId, SignalScope};
 use tokio::sync::mpsc;
 use tracing::{debug, error, trace, warn};
 
+use self::hooks::Hooks;
 use self::inputs::Inputs;
+use self::memory::{Counted, Memory};
 use self::observers::Observers;
+use self::reads::{Read, Reads};
 use self::replies::Replies;
 pub(crate) use self::sources::Sources;
 use self::sources::{Happened, Until};
@@ -31,7 +39,7 @@ use self::starts::Starts;
 use self::sweeps::Sweeps;
 use crate::probes::{Finished, Probes};
 use crate::shared::{Order, Shared};
-use crate::{listeners, log_events, main_log_events, reload};
+use crate::{listeners, log_events, reload};
 
 /// The number of deadlines handled in a row: a thousand programs that started together have their deadlines together.
 const DEADLINES_A_TURN: usize = 32;
@@ -46,9 +54,14 @@ pub(crate) struct EventLoop {
     console: Console,
     probes: Probes,
     results: mpsc::Receiver<Finished>,
+    reads: Reads,
+    was_read: mpsc::Receiver<Read>,
+    memory: Memory,
+    was_counted: mpsc::Receiver<Vec<Counted>>,
     inputs: Inputs,
     replies: Replies,
     sweeps: Sweeps,
+    hooks: Hooks,
     observers: Observers,
     /// When everything must have stopped.
     budget: Option<Instant>,
@@ -71,6 +84,8 @@ pub(crate) struct EventLoop {
 impl EventLoop {
     pub(crate) fn new(shared: Rc<Shared>, sources: Sources, console: Console) -> EventLoop {
         let (probes, results) = Probes::new(shared.limits.clone());
+        let (reads, was_read) = Reads::new();
+        let (memory, was_counted) = Memory::new();
         let replies = Replies::after(shared.children.borrow().logs().watch_drains());
         let observers = Observers::new(Rc::clone(&shared));
         EventLoop {
@@ -79,9 +94,14 @@ impl EventLoop {
             console,
             probes,
             results,
+            reads,
+            was_read,
+            memory,
+            was_counted,
             inputs: Inputs::default(),
             replies,
             sweeps: Sweeps::default(),
+            hooks: Hooks::default(),
             observers,
             budget: None,
             to_wake: Vec::new(),
@@ -122,11 +142,15 @@ impl EventLoop {
             }
             if let Some(code) = self.exit {
                 self.replies.send_all_deferred();
+                self.shared.listeners.borrow_mut().release_all();
                 let longest = self.shared.loop_turns.clock().longest();
                 debug!(milliseconds = longest.as_millis(), "the longest turn of the loop");
                 return (code, self.budget);
             }
             listeners::dispatch(&self.shared);
+            if self.send_postponed() {
+                continue;
+            }
             // Time that the daemon spent working was not lost.
             let (asked, rested) = (self.next_deadline(), Instant::now());
             let happened = self.wait().await;
@@ -147,6 +171,8 @@ impl EventLoop {
                     self.shared.children.borrow_mut().take_notifications(&tokens, &mut self.inputs.of_programs);
                 }
                 Happened::Probe(finished) => self.handle_results(finished),
+                Happened::Read(read) => self.handle_read(read),
+                Happened::Counted(counted) => self.handle_counted(counted),
                 Happened::Order(order) => self.handle_order(order),
                 // These descriptors cannot fail while they are open; without them nothing can be supervised.
                 Happened::Signal(Err(error)) | Happened::Statuses(Err(error)) | Happened::Notifications(Err(error)) => {
@@ -155,7 +181,10 @@ impl EventLoop {
                 }
                 Happened::Nothing if std::mem::take(&mut self.is_reaping) => self.reap(),
                 Happened::Nothing => {}
-                Happened::Drained => self.replies.send_deferred(),
+                Happened::Drained => {
+                    self.replies.send_deferred();
+                    self.finish_hooks(Instant::now());
+                }
                 Happened::Heard => listeners::take_heard(&self.shared),
             }
             self.ask_everybody();
@@ -193,6 +222,12 @@ impl EventLoop {
         if let Ok(finished) = self.results.try_recv() {
             self.handle_results(finished);
         }
+        if let Ok(read) = self.was_read.try_recv() {
+            self.handle_read(read);
+        }
+        if let Ok(counted) = self.was_counted.try_recv() {
+            self.handle_counted(counted);
+        }
         listeners::take_heard(&self.shared);
         listeners::dispatch(&self.shared);
         let mut tokens = Vec::new();
@@ -219,6 +254,9 @@ impl EventLoop {
         let until = Until {
             deadline: self.next_deadline(),
             results: &mut self.results,
+            awaits_drain: self.replies.has_deferred() || self.hooks.await_lines(),
+            was_read: &mut self.was_read,
+            was_counted: &mut self.was_counted,
             replies: &mut self.replies,
             loop_turns: &self.shared.loop_turns,
             skips_signals: std::mem::take(&mut self.has_many_signals),
@@ -236,9 +274,10 @@ impl EventLoop {
             "the daemon was not running for a while, moving every deadline by that time"
         );
         let now = self.shared.clock.now();
-        self.shared.supervisor.borrow_mut().handle_input(now, Input::TimeLost { by });
+        self.hand(now, Input::TimeLost { by });
         self.budget = self.budget.and_then(|end| end.checked_add(by));
         self.replies.lose(by);
+        self.hooks.lose(by);
     }
 
     fn next_deadline(&self) -> Option<Instant> {
@@ -247,8 +286,10 @@ impl EventLoop {
         core.into_iter()
             .chain(self.sweeps.due())
             .chain(self.replies.due())
+            .chain(self.hooks.due())
             .chain(gap)
             .chain(self.shared.limits.due())
+            .chain(self.memory.due())
             .chain(self.shared.listeners.borrow().due())
             .min()
     }
@@ -256,13 +297,15 @@ impl EventLoop {
     fn handle_deadline(&mut self) {
         self.sweeps.handle_deadline(Instant::now());
         self.replies.send_deferred();
+        self.finish_hooks(Instant::now());
         let now = self.shared.clock.now();
         self.shared.event_ring.borrow_mut().tell_gap(now, Instant::now());
         listeners::handle_deadline(&self.shared);
         if self.shared.limits.due().is_some_and(|due| due <= Instant::now()) {
             log_events::write_lasting(&self.shared);
         }
-        self.shared.supervisor.borrow_mut().handle_deadlines(now, DEADLINES_A_TURN);
+        self.look_at_memory(Instant::now());
+        self.hand_deadlines(now, DEADLINES_A_TURN);
     }
 
     fn reap(&mut self) {
@@ -302,7 +345,13 @@ impl EventLoop {
                 self.replies.expect(request, reply);
                 reload::put_in_force(&self.shared, (request, by), *new)
             }
-            Order::Shutdown { timeout, by } => Input::ShutdownAsked { reason: ShutdownReason::Command(by), timeout },
+            Order::Exec { serial, ask, reply } => return self.begin_exec(serial, *ask, reply),
+            Order::SignalExec { serial, signal } => return self.signal_exec(serial, signal),
+            Order::HangUp { serial } => return self.hang_up(serial),
+            Order::GiveUp { code } => return self.exit = Some(code),
+            Order::Shutdown { timeout, by, pid } => {
+                Input::ShutdownAsked { reason: self.reason_of_request(by, pid), timeout }
+            }
         });
     }
 
@@ -312,19 +361,27 @@ impl EventLoop {
         self.shared.children.borrow_mut().close_unwanted(supervisor.snapshot().iter());
     }
 
+    /// Sends the stop signals of listeners that have got their last events. Returns whether there were any.
+    fn send_postponed(&mut self) -> bool {
+        let stops = self.shared.listeners.borrow_mut().take_parting();
+        for &(run, signal, scope) in &stops {
+            self.shared.children.borrow_mut().signal(run, signal, scope, &mut self.inputs.of_programs);
+            self.to_wake.push(run);
+        }
+        self.tell_refused();
+        !stops.is_empty()
+    }
+
     fn carry_out(&mut self, effect: Effect) {
         trace!(?effect);
+        self.note_effect(&effect);
         match effect {
-            Effect::Spawn { run, spec, .. } => {
-                let spawned = self.shared.children.borrow_mut().spawn(run, &spec);
-                match spawned {
-                    Ok(()) => {
-                        listeners::started(&self.shared, run, &spec);
-                        main_log_events::created(&self.shared, run);
-                    }
-                    Err(error) => self.inputs.of_programs.push_back(Input::SpawnFailed { run, error }),
-                }
-            }
+            Effect::Spawn { run, spec, .. } => self.start_run(run, spec),
+            Effect::RunHook { run, hook, spec, after, .. } => self.run_hook((run, hook), spec, after),
+            Effect::EndHook { run, hook, signal } => self.end_hook(run, hook, signal),
+            Effect::Signal { run, .. } | Effect::Sweep { run, .. } | Effect::SweepGroup { run, .. }
+                if self.gives_up_start(run) => {}
+            Effect::Signal { run, signal, scope } if listeners::postpones(&self.shared, (run, signal, scope)) => {}
             Effect::Signal { run, signal, scope } => {
                 self.shared.children.borrow_mut().signal(run, signal, scope, &mut self.inputs.of_programs);
                 self.tell_refused();
@@ -340,17 +397,16 @@ impl EventLoop {
             Effect::SweepGroup { run, signal } => self.sweeps.order_group(run, signal),
             Effect::Disown { run } => self.shared.children.borrow_mut().disown(run),
             Effect::NameLeftovers { run, killed } => self.sweeps.name_first(run, killed),
-            Effect::StartProbe { run, probe, spec, .. } => {
-                let mut children = self.shared.children.borrow_mut();
-                if let Some(outcome) = self.probes.start(run, probe, &spec, &mut children) {
-                    self.inputs.of_programs.push_back(answered(run, probe, outcome));
-                }
-            }
+            Effect::StartProbe { run, probe, spec, .. } => self.start_check(run, probe, spec),
             Effect::StopProbes { run } => {
+                self.reads.give_up_checks(run);
                 let commands = self.probes.stop(run);
                 self.sweeps.kill(commands);
             }
-            Effect::SignalStrays { signal } => self.shared.children.borrow_mut().signal_strays(signal),
+            Effect::SignalStrays { signal } => {
+                self.signal_execs(signal);
+                self.shared.children.borrow_mut().signal_strays(signal);
+            }
             Effect::Reply { request, outcome } => {
                 // A stop of a program that has exited changes its goal and nothing else.
                 self.shared.children.borrow_mut().note_change();
@@ -361,6 +417,9 @@ impl EventLoop {
                 if let Event::ShutdownBegan { timeout, .. } = event {
                     self.budget = timeout.limit().and_then(|span| Instant::now().checked_add(span));
                     self.shared.children.borrow().logs().gather();
+                }
+                if matches!(event, Event::Configured { .. }) {
+                    self.expect_memory();
                 }
                 self.shared.children.borrow_mut().note_change();
                 self.observers.observe(event);

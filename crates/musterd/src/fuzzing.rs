@@ -3,9 +3,9 @@
 //!
 //! Compiled only for fuzzing (`cfg(fuzzing)`), so that nothing else becomes public.
 
-pub use crate::http::fuzzing::http_request;
-use crate::notify::message::Message;
 pub use muster_logs::fuzzing::{log_lines, old_log};
+use muster_notify::Message;
+pub use muster_server::fuzzing::http_request;
 
 /// A datagram of sd_notify.
 pub fn notification(bytes: &[u8]) {

@@ -9,22 +9,22 @@
 mod access;
 mod announced;
 mod boot;
-mod budget;
 mod children;
 mod cli;
 mod clock;
 mod configuration;
 mod describe;
 mod event_loop;
+mod execs;
 mod exit_evidence;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod http;
-mod listen;
+mod inspection;
 mod listeners;
 mod log_events;
 mod main_log_events;
-mod notify;
+mod opened_again;
 mod opening;
 mod operations;
 mod pidfile;
@@ -35,17 +35,15 @@ mod publish;
 mod reload;
 mod shared;
 mod supervisord;
-mod tickets;
-mod turn_clock;
-mod turns;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
-use muster_config::Loaded;
-use muster_load::{check, config_files, doctor, secrets};
+use muster_config::{Diagnostic, Loaded, RemoteText, Severity};
+use muster_load::{check, config_files, doctor};
 use muster_simulate::Host;
+use muster_spec::SourceSpec;
 use muster_sys::say::{complain, say};
 
 use cli::{Cli, Command};
@@ -55,10 +53,10 @@ use supervisord::Program;
 
 /// The parts of the daemon that simulations and rehearsals use.
 const HOST: Host = Host {
-    load: |paths| Ok(check::load(&check::find(paths)?, &config_files::open)),
+    load: |paths| Ok(check::load_whole(&check::find(paths)?, &config_files::open, &fetch)),
     open: config_files::open,
     report: |loaded| check::write_diagnostics(&loaded.diagnostics),
-    mask: secrets::mask,
+    mask: muster_load::secrets::mask,
     supervise: |spec| boot::supervise(spec, Sources::default(), Opening::default()),
 };
 
@@ -115,7 +113,9 @@ pub fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     ExitCode::from(match cli.command {
         None => supervise(&cli.config),
-        Some(Command::Check { config, format, strict }) => check::check(&config, format, strict),
+        Some(Command::Check { config, format, strict, offline }) => {
+            check::check(&config, format, strict, if offline { None } else { Some(&fetch) })
+        }
         Some(Command::Config { config, format }) => muster_load::config(&config, format),
         Some(Command::Convert(arguments)) => muster_load::convert(&arguments),
         Some(Command::Doctor { json }) => doctor::doctor(json),
@@ -127,10 +127,18 @@ pub fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             clap_complete::generate(shell, &mut Cli::command(), "musterd", &mut std::io::stdout());
             0
         }
+        Some(Command::Man(arguments)) => muster_load::man(&arguments, Cli::command(), muster_init::HELP),
         Some(Command::Simulate(arguments)) => muster_simulate::simulate_command(HOST, &arguments),
         Some(Command::Rehearse(arguments)) => muster_simulate::rehearse_command(HOST, &arguments),
         Some(Command::Run { arguments }) => muster_init::main(&arguments),
     })
+}
+
+/// Reads each source once.
+fn fetch(sources: &[SourceSpec]) -> Vec<Result<Vec<RemoteText>, String>> {
+    let host = nix::unistd::gethostname().unwrap_or_default();
+    let fetched = muster_sources::fetch_once(sources, &host.to_string_lossy());
+    sources.iter().zip(fetched).map(|(source, fetched)| Ok(fetched?.texts_of(source))).collect()
 }
 
 /// Whether the first argument is probably a program that is to be run, and not a misspelt command.
@@ -152,9 +160,12 @@ fn supervise(config: &[std::path::PathBuf]) -> u8 {
             return 2;
         }
     };
-    check::write_diagnostics(&loaded.diagnostics);
+    let is_note = |found: &Diagnostic| found.severity == Severity::Note;
+    let (notes, findings): (Vec<_>, Vec<_>) = loaded.diagnostics.into_iter().partition(is_note);
+    check::write_diagnostics(&findings);
     // The rest, above all the texts of the files, is no longer needed.
     let Loaded { spec, files, looked_at, disguises, .. } = loaded;
+    let opening = Opening::noting(notes.iter().map(Diagnostic::headline).collect());
     let sources = Sources::absolute(paths, files, looked_at).disguised_by(disguises);
-    spec.map_or(2, |spec| boot::supervise(spec, sources, Opening::default()))
+    spec.map_or(2, |spec| boot::supervise(spec, sources, opening))
 }

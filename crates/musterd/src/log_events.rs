@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use muster_core::{Account, EndedRun, Event, Health, Instance, PastRun, ShutdownReason};
-use muster_spec::{InstanceId, RunEnd, RunId, Span, State};
+use muster_core::{Account, EndedHook, EndedRun, Event, Health, Instance, PastRun, ShutdownReason};
+use muster_spec::{InstanceId, RunEnd, RunId, Span, SpawnStep, State};
 use muster_sys::rights::{Capability, Rights};
 use muster_sys::tree::Refused;
 use tracing::{Level, debug, error, info, warn};
@@ -30,6 +30,9 @@ pub(crate) fn write(shared: &Shared, event: &Event, said: Option<u64>) {
             let EndedRun { instance, run, end, uptime, expected, cause } = &**ended;
             let (program, uptime) = (name(*instance), Span::about(*uptime));
             if let (RunEnd::NotSpawned(error), false) = (end, *expected) {
+                if error.step == SpawnStep::PreStart {
+                    return error!(%program, %run, suppressed, "cannot start: {error}");
+                }
                 error!(%program, %run, suppressed, "cannot spawn: {error}");
             } else if told_when_stopped(supervisor.instance(*instance)).is_some_and(|past| past.run == *run) {
                 // Logged with "stopped", which follows once nothing of its tree is left.
@@ -74,15 +77,19 @@ pub(crate) fn write(shared: &Shared, event: &Event, said: Option<u64>) {
         Event::ShutdownBegan { reason, timeout, .. } => match reason {
             ShutdownReason::Program { signal, sender } => {
                 let sender = sender.map(name);
-                info!(%signal, program = sender, %timeout, "stopping all programs, asked by one of them")
+                let signal = signal.map(tracing::field::display);
+                info!(signal, program = sender, %timeout, "stopping all programs, asked by one of them")
             }
             ShutdownReason::Signal(signal) => info!(%signal, %timeout, "stopping all programs"),
             ShutdownReason::Command(by) => {
-                info!(%timeout, uid = by.uid, "stopping all programs, requested by musterctl")
+                info!(%timeout, client = %by, "stopping all programs, requested by a client")
             }
             ShutdownReason::Done => info!("all programs have ended"),
             ShutdownReason::Probe(id) => {
                 error!(program = %name(*id), %timeout, "a probe failed for good, stopping all programs");
+            }
+            ShutdownReason::Memory(id) => {
+                error!(program = %name(*id), %timeout, "a program had too much memory, stopping all programs");
             }
             ShutdownReason::Essential(id) => {
                 error!(program = %name(*id), %timeout, "an essential program has ended, stopping all programs");
@@ -105,6 +112,15 @@ pub(crate) fn write(shared: &Shared, event: &Event, said: Option<u64>) {
         }
         Event::Failing { instance, run, cause } => {
             warn!(program = %name(*instance), %run, %cause, "failed, stopping it");
+        }
+        Event::Hook(ended) => {
+            let EndedHook { instance, run, hook, took, failure, was_called_off, counts, .. } = &**ended;
+            let (program, hook, took) = (name(*instance), hook.name(), Span::about(*took));
+            match failure {
+                Some(failure) => warn!(%program, %run, hook, %took, counts, suppressed, "a hook failed: {failure}"),
+                None if *was_called_off => debug!(%program, %run, hook, %took, "a hook was ended"),
+                None => debug!(%program, %run, hook, %took, "a hook succeeded"),
+            }
         }
         Event::Waiting { instance, on } => {
             let waiting_for = on.join(" and ");

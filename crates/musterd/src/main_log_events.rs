@@ -2,6 +2,7 @@
 //!
 //! [`said`] says which of them have a line of their own and need no other.
 
+use std::fmt::Display;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,9 +12,11 @@ use muster_supervisord::ends::{message, signal_name};
 use muster_supervisord::spawn_error;
 use nix::errno::Errno;
 
+use crate::opened_again::open_again;
+use crate::pools::Held;
 use crate::shared::Shared;
-use crate::turn_clock::beside;
-use muster_logging::main_log::{Level, is_on, line};
+use muster_logging::main_log::{Level, Line, is_on, line};
+use muster_server::turn_clock::spawn_beside;
 
 /// The interval in which a shutdown reports programs that are still running.
 const REPORT: Duration = Duration::from_secs(3);
@@ -26,18 +29,39 @@ pub(crate) fn received(shared: &Shared, signal: Signal) {
     let (name, is_over) = (signal_name(signal), shared.supervisor.borrow().is_shutting_down());
     match signal {
         Signal::TERM | Signal::INT | Signal::QUIT => {
-            line(Level::Warn, format_args!("received {name} indicating exit request"));
+            say(shared, Level::Warn, format_args!("received {name} indicating exit request"));
         }
         Signal::HUP if is_over => {
-            line(Level::Warn, format_args!("ignored {name} indicating restart request (shutdown in progress)"));
+            say(shared, Level::Warn, format_args!("ignored {name} indicating restart request (shutdown in progress)"));
         }
-        Signal::HUP => line(Level::Warn, format_args!("received {name} indicating restart request")),
-        Signal::CHLD => line(Level::Debug, format_args!("received {name} indicating a child quit")),
+        Signal::HUP => say(shared, Level::Warn, format_args!("received {name} indicating restart request")),
+        // [`reaped`] says it later, where output has its place in the log.
+        Signal::CHLD if shared.children.borrow().logs().repeats_output() => {}
+        Signal::CHLD => say(shared, Level::Debug, format_args!("received {name} indicating a child quit")),
         Signal::USR2 => {
-            line(Level::Info, format_args!("received {name} indicating log reopen request"));
-            line(Level::Info, "supervisord logreopen");
+            say(shared, Level::Info, format_args!("received {name} indicating log reopen request"));
+            say(shared, Level::Info, "supervisord logreopen");
         }
         _ => {}
+    }
+}
+
+/// Processes that ended are known; their last output comes first.
+pub(crate) fn reaped(shared: &Shared) {
+    if is_on() && shared.children.borrow().logs().repeats_output() {
+        say(shared, Level::Debug, "received SIGCHLD indicating a child quit");
+    }
+}
+
+/// Writes a line. If the log repeats output, it comes after that of the processes that have ended.
+fn say(shared: &Shared, level: Level, text: impl Display) {
+    let children = shared.children.borrow();
+    match children.logs().repeats_output() {
+        true => {
+            let held = Held::Line(Line::new(level, text.to_string()));
+            shared.listeners.borrow_mut().hold(held, children.logs().last_heard_drain());
+        }
+        false => line(level, text),
     }
 }
 
@@ -60,7 +84,7 @@ fn announce(shared: &Shared, run: RunId) {
         && let Some(pid) = shared.children.borrow().pid_of(run)
         && let Some(instance) = shared.supervisor.borrow().instance_of(run)
     {
-        line(Level::Info, format_args!("spawned: '{}' with pid {pid}", process(instance)));
+        say(shared, Level::Info, format_args!("spawned: '{}' with pid {pid}", process(instance)));
     }
 }
 
@@ -75,7 +99,7 @@ pub(crate) fn said(shared: &Rc<Shared>, event: &Event) -> bool {
                 announce(shared, run);
             }
             let supervisor = shared.supervisor.borrow();
-            of_state(supervisor.instance(*instance), *from, *to, supervisor.is_shutting_down());
+            of_state(shared, supervisor.instance(*instance), *from, *to, supervisor.is_shutting_down());
             if let (State::Stopping, Some(run)) = (to, supervisor.instance(*instance).run()) {
                 stopping(shared, supervisor.instance(*instance), run);
             }
@@ -89,7 +113,7 @@ pub(crate) fn said(shared: &Rc<Shared>, event: &Event) -> bool {
             let supervisor = shared.supervisor.borrow();
             if let Some(pid) = shared.children.borrow().pid_of(*run) {
                 let name = process(supervisor.instance(*instance));
-                line(Level::Warn, format_args!("killing '{name}' ({pid}) with SIGKILL"));
+                say(shared, Level::Warn, format_args!("killing '{name}' ({pid}) with SIGKILL"));
             }
             true
         }
@@ -112,10 +136,10 @@ fn stopping(shared: &Shared, instance: &Instance, run: RunId) {
     let Some(step) = stop.steps.first() else { return };
     let group = if stop.scope == StopScope::Main { "" } else { "process group " };
     let signal = signal_name(step.signal);
-    line(Level::Debug, format_args!("killing {name} (pid {pid}) {group}with signal {signal}"));
+    say(shared, Level::Debug, format_args!("killing {name} (pid {pid}) {group}with signal {signal}"));
 }
 
-fn of_state(instance: &Instance, from: State, to: State, is_shutting_down: bool) {
+fn of_state(shared: &Shared, instance: &Instance, from: State, to: State, is_shutting_down: bool) {
     let name = process(instance);
     let past = instance.past().next_back();
     let has_ended = match (from, to) {
@@ -125,12 +149,13 @@ fn of_state(instance: &Instance, from: State, to: State, is_shutting_down: bool)
         _ => false,
     };
     if let Some(past) = past.filter(|_| has_ended) {
-        of_end(instance, past, from);
+        of_end(shared, instance, past, from);
     }
     match to {
         State::Running => {
             let seconds = instance.program().startsecs.as_secs();
-            line(
+            say(
+                shared,
                 Level::Info,
                 format_args!(
                     "success: {name} entered RUNNING state, process has stayed up for > than {seconds} seconds (startsecs)"
@@ -138,20 +163,24 @@ fn of_state(instance: &Instance, from: State, to: State, is_shutting_down: bool)
             );
         }
         State::Fatal if !is_shutting_down => {
-            line(Level::Info, format_args!("gave up: {name} entered FATAL state, too many start retries too quickly"));
+            say(
+                shared,
+                Level::Info,
+                format_args!("gave up: {name} entered FATAL state, too many start retries too quickly"),
+            );
         }
         _ => {}
     }
 }
 
 /// The line about the end of a run that was in this state.
-fn of_end(instance: &Instance, past: &PastRun, from: State) {
+fn of_end(shared: &Shared, instance: &Instance, past: &PastRun, from: State) {
     let name = process(instance);
     let message = match &past.end {
         RunEnd::NotSpawned(error) => {
             let errno = format!("{:?}", Errno::from_raw(error.errno));
             let reason = spawn_error::text(error, &errno, &instance.spec().process, name);
-            return line(Level::Info, format_args!("spawnerr: {reason}"));
+            return say(shared, Level::Info, format_args!("spawnerr: {reason}"));
         }
         RunEnd::Exited(exit) => message(*exit),
         RunEnd::MainLost => past.end.to_string(),
@@ -159,12 +188,12 @@ fn of_end(instance: &Instance, past: &PastRun, from: State) {
     let is_expected = instance.program().counts_as_success(&past.end);
     let level = if is_expected { Level::Info } else { Level::Warn };
     if past.was_stopping {
-        return line(level, format_args!("stopped: {name} ({message})"));
+        return say(shared, level, format_args!("stopped: {name} ({message})"));
     }
     // Before it was RUNNING no end is expected.
     match is_expected && from != State::Starting {
-        true => line(level, format_args!("exited: {name} ({message}; expected)")),
-        false => line(Level::Warn, format_args!("exited: {name} ({message}; not expected)")),
+        true => say(shared, level, format_args!("exited: {name} ({message}; expected)")),
+        false => say(shared, Level::Warn, format_args!("exited: {name} ({message}; not expected)")),
     }
 }
 
@@ -173,12 +202,13 @@ fn restarted(shared: &Shared) {
     let is_restarting = &shared.configuration.is_restarting;
     if is_restarting.get() && shared.supervisor.borrow().snapshot().iter().all(is_down_for_restart) {
         is_restarting.set(false);
-        line(Level::Info, format_args!("supervisord started with pid {}", std::process::id()));
+        open_again(shared);
+        say(shared, Level::Info, format_args!("supervisord started with pid {}", std::process::id()));
     }
 }
 
 /// Whether nothing of an earlier run is left to be stopped before everything starts again.
-fn is_down_for_restart(instance: &Instance) -> bool {
+pub(crate) fn is_down_for_restart(instance: &Instance) -> bool {
     instance.state() != State::Stopping && !instance.is_held()
 }
 
@@ -188,14 +218,14 @@ fn report_unstopped(shared: &Rc<Shared>) {
         return;
     }
     let shared = Rc::clone(shared);
-    tokio::task::spawn_local(beside(Rc::clone(&shared.loop_turns), async move {
+    spawn_beside(&Rc::clone(&shared.loop_turns), async move {
         loop {
             tokio::time::sleep(REPORT).await;
             if !say_unstopped(&shared) {
                 return;
             }
         }
-    }));
+    });
 }
 
 fn say_unstopped(shared: &Shared) -> bool {
@@ -207,7 +237,7 @@ fn say_unstopped(shared: &Shared) -> bool {
     };
     let names: Vec<&str> = supervisor.snapshot().iter().filter(is_up).map(process).collect();
     if !names.is_empty() {
-        line(Level::Info, format_args!("waiting for {} to die", names.join(", ")));
+        say(shared, Level::Info, format_args!("waiting for {} to die", names.join(", ")));
     }
     !names.is_empty()
 }

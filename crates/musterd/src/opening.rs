@@ -1,16 +1,70 @@
 //! The messages of a daemon that is starting, and the process that its caller waits for.
 
+use std::fmt::Display;
+use std::io;
 use std::path::Path;
 
+use muster_listen::unix::Socket;
+use muster_listen::{Bound, NotOpened};
+use muster_spec::{Authentication, ControlSpec, ListenSpec};
 use muster_supervisord::python::repr;
 use muster_sys::background::Background;
 use muster_sys::say::complain;
-use muster_sys::sockets::NotOpened;
+use muster_sys::sockets;
+use muster_sys::user::Accounts;
+use tracing::{error, warn};
 
 use muster_logging::main_log::{Level, Line};
 
 /// Exit code of a wrong command line or configuration.
 pub(crate) const USAGE: u8 = 2;
+
+/// Exit code when another daemon owns the socket.
+const TAKEN: u8 = 3;
+
+/// The control socket, and the other listeners that could be opened.
+pub(crate) type Opened = (Option<Socket>, Vec<(ListenSpec, Vec<Bound>)>);
+
+/// Opens the sockets of the API. An error is the exit code; everything has been said.
+pub(crate) fn open_sockets(spec: &ControlSpec, accounts: &mut Accounts, opening: &mut Opening) -> Result<Opened, u8> {
+    let refuse = |opening: &mut Opening, error: &NotOpened, address: &dyn Display| match error {
+        NotOpened::Taken(_) if opening.is_supervisord() => Err(opening.refuse_taken()),
+        NotOpened::Taken(path) => {
+            error!(socket = %path.display(), "another musterd serves this socket; nothing was started");
+            Err(TAKEN)
+        }
+        NotOpened::Misconfigured(message) => {
+            error!("[http] {address}: {message}");
+            Err(USAGE)
+        }
+        // supervisord does not start without its servers.
+        NotOpened::Failed(error) if opening.is_supervisord() => Err(opening.refuse_server(error)),
+        NotOpened::Unusable(_) | NotOpened::Failed(_) => Ok(()),
+    };
+    let control = match spec.socket.as_ref().map(|path| Socket::open(path, (spec.mode, spec.owner.as_ref()), accounts))
+    {
+        Some(Ok(socket)) => Some(socket),
+        Some(Err(error)) => {
+            let error = NotOpened::from(error);
+            // supervisord has no socket unless a server says so, and several may run on one machine.
+            if !(opening.is_supervisord() && spec.authentication == Authentication::Identities) {
+                refuse(opening, &error, &"socket")?;
+            }
+            warn!("no control socket, musterctl cannot be used: {error}");
+            None
+        }
+        None => None,
+    };
+    let mut opened = Vec::new();
+    for listener in &spec.listeners {
+        match muster_listen::open(listener, accounts) {
+            Ok(bound) => opened.push((listener.clone(), bound)),
+            // Others are tried again while the daemon runs.
+            Err(error) => refuse(opening, &error, &listener.address)?,
+        }
+    }
+    Ok((control, opened))
+}
 
 /// The messages of a start, and where they go.
 #[derive(Debug, Default)]
@@ -19,6 +73,8 @@ pub(crate) struct Opening {
     program: Option<String>,
     /// Lines for the log, once there is one.
     lines: Vec<Line>,
+    /// Notes about the configuration for the log, in other formats than supervisord's.
+    notes: Vec<String>,
     /// The directory of a daemon in the background.
     directory: Option<String>,
     /// The connection to the process that was started, if that is another one.
@@ -29,6 +85,11 @@ impl Opening {
     /// Of a daemon that was called as supervisord, by this name.
     pub(crate) fn supervisord(program: &str, lines: Vec<Line>) -> Opening {
         Opening { program: Some(program.to_owned()), lines, ..Opening::default() }
+    }
+
+    /// Of any other daemon, with notes about its configuration.
+    pub(crate) fn noting(notes: Vec<String>) -> Opening {
+        Opening { notes, ..Opening::default() }
     }
 
     /// The daemon is in the background from now on, in this directory.
@@ -44,6 +105,7 @@ impl Opening {
     /// Writes the lines that waited for the log.
     pub(crate) fn write_lines(&mut self) {
         self.lines.drain(..).for_each(|line| line.write());
+        self.notes.drain(..).for_each(|note| tracing::info!("{note}"));
     }
 
     /// Writes to the stderr of the process that started the daemon.
@@ -55,7 +117,7 @@ impl Opening {
     }
 
     /// Says that another daemon has the socket. Returns the exit code.
-    pub(crate) fn refuse_taken(&mut self) -> u8 {
+    fn refuse_taken(&mut self) -> u8 {
         let program = self.program.clone().unwrap_or_default();
         self.complain(&usage_text(
             &program,
@@ -65,8 +127,20 @@ impl Opening {
         USAGE
     }
 
+    /// Says that a server cannot be opened. Returns the exit code.
+    fn refuse_server(&mut self, error: &io::Error) -> u8 {
+        let errno = nix::errno::Errno::from_raw(error.raw_os_error().unwrap_or(0));
+        if errno == nix::errno::Errno::EADDRINUSE {
+            return self.refuse_taken();
+        }
+        let program = self.program.clone().unwrap_or_default();
+        let text = format!("Cannot open an HTTP server: socket.error reported errno.{errno:?} ({})", errno as i32);
+        self.complain(&usage_text(&program, &text));
+        USAGE
+    }
+
     /// Says that a program's socket cannot be opened.
-    pub(crate) fn refuse_socket(&mut self, error: &NotOpened) {
+    pub(crate) fn refuse_socket(&mut self, error: &sockets::NotOpened) {
         let line = match &self.program {
             Some(program) => {
                 let why = error.in_python();

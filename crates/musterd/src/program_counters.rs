@@ -5,12 +5,12 @@
 use std::collections::HashMap;
 
 use muster_core::{Event, StopCause};
-use muster_spec::{Exit, InstanceId, RunEnd, RunId, State};
+use muster_spec::{Exit, Hook, InstanceId, RunEnd, RunId, SpawnStep, State};
 
 use crate::exit_evidence::{ExitEvidence, OutOfMemory};
 
 /// The reasons for the end of a run, as in `muster_program_exits_total`.
-pub(crate) const REASONS: [&str; 11] = [
+pub(crate) const REASONS: [&str; 13] = [
     "success",
     "failure",
     "signal",
@@ -18,8 +18,10 @@ pub(crate) const REASONS: [&str; 11] = [
     "stopped",
     "probe",
     "watchdog",
+    "memory",
     "start_timeout",
     "exec_timeout",
+    "hook",
     "main_lost",
     "spawn_error",
 ];
@@ -31,6 +33,8 @@ pub(crate) struct Counters {
     pub(crate) restarts: u64,
     /// Ended runs, in the order of [`REASONS`].
     pub(crate) exits: [u64; REASONS.len()],
+    /// Hooks that failed, in the order of a run.
+    pub(crate) hook_failures: [u64; Hook::EVERY.len()],
 }
 
 /// The counters of all instances.
@@ -47,6 +51,9 @@ impl ProgramCounters {
                 let reason = reason(ended.run, &ended.end, ended.expected, ended.cause.as_ref(), exit_evidence);
                 let place = REASONS.iter().position(|known| *known == reason);
                 self.of_mut(ended.instance).exits[place.expect("a test counts every reason")] += 1;
+            }
+            Event::Hook(ended) if ended.failure.is_some() => {
+                self.of_mut(ended.instance).hook_failures[ended.hook as usize] += 1;
             }
             _ => {}
         }
@@ -76,8 +83,11 @@ fn reason(
     match (cause, end) {
         (Some(StopCause::Probe { .. }), _) => "probe",
         (Some(StopCause::Watchdog { .. }), _) => "watchdog",
+        (Some(StopCause::Memory { .. }), _) => "memory",
         (Some(StopCause::StartTimeout), _) => "start_timeout",
         (Some(StopCause::ExecTimeout), _) => "exec_timeout",
+        (Some(StopCause::Hook { .. }), _) => "hook",
+        (None, RunEnd::NotSpawned(error)) if error.step == SpawnStep::PreStart => "hook",
         (Some(StopCause::Asked(_) | StopCause::Shutdown), _) => "stopped",
         (None, RunEnd::NotSpawned(_)) => "spawn_error",
         (None, RunEnd::MainLost) => "main_lost",
@@ -100,7 +110,7 @@ mod tests {
     use std::time::Duration;
 
     use muster_core::{Asker, EndedRun, Principal};
-    use muster_spec::{Signal, SpawnError, SpawnStep};
+    use muster_spec::{Signal, SpawnError};
 
     use super::*;
 
@@ -109,17 +119,21 @@ mod tests {
         let signal = || RunEnd::Exited(Exit::Signal { signal: Signal::KILL, core_dumped: false });
         let code = |code| RunEnd::Exited(Exit::Code(code));
         let error = SpawnError { step: SpawnStep::Exec, errno: 2, message: String::new() };
+        let unprepared = SpawnError { step: SpawnStep::PreStart, ..error.clone() };
         let probe = StopCause::Probe { name: "live".into(), detail: "refused".into() };
         let ends = [
             (code(0), true, None, "success"),
             (code(1), false, None, "failure"),
             (signal(), false, None, "signal"),
-            (signal(), true, Some(StopCause::Asked(Asker::Stop(Principal { uid: 0 }))), "stopped"),
+            (signal(), true, Some(StopCause::Asked(Asker::Stop(Principal::Uid(0)))), "stopped"),
             (code(0), true, Some(StopCause::Shutdown), "stopped"),
             (code(0), false, Some(probe), "probe"),
             (signal(), false, Some(StopCause::Watchdog { silent: None }), "watchdog"),
+            (signal(), false, Some(StopCause::Memory { detail: "2 MB over 1 MB".into() }), "memory"),
             (signal(), false, Some(StopCause::StartTimeout), "start_timeout"),
             (signal(), false, Some(StopCause::ExecTimeout), "exec_timeout"),
+            (signal(), false, Some(StopCause::Hook { hook: Hook::PostStart, detail: "no".into() }), "hook"),
+            (RunEnd::NotSpawned(unprepared), false, None, "hook"),
             (RunEnd::MainLost, false, None, "main_lost"),
             (RunEnd::NotSpawned(error), false, None, "spawn_error"),
         ];

@@ -7,26 +7,32 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use muster_access::Access;
 use muster_api::Timestamp;
 use muster_core::{Principal, RequestId, Supervisor, Time, Verb, request::Outcome};
+use muster_exec::relay::Command;
+use muster_listen::tls::Servers;
 use muster_logs::Memory;
-use muster_spec::{Selector, ShutdownBudget};
+use muster_server::{Gate, Secrets};
+use muster_spec::{Selector, ShutdownBudget, Signal};
 use muster_sys::limits::OriginalLimits;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::access::Access;
 use crate::announced::Announced;
-use crate::budget::Budget;
 use crate::children::Children;
 use crate::clock::Clock;
 use crate::configuration::{self, Configuration};
+use crate::execs::{Ask, Execs, NotStarted};
 use crate::exit_evidence::ExitEvidence;
+use crate::inspection::Inspection;
+use crate::pidfile::Pidfile;
 use crate::pools::Listeners;
 use crate::program_counters::ProgramCounters;
-use crate::turn_clock::LoopTurns;
-use crate::turns::Turns;
 use muster_logging::event_ring::EventRing;
 use muster_logging::limit::Limits;
+use muster_server::budget::Budget;
+use muster_server::turn_clock::LoopTurns;
+use muster_server::turns::Turns;
 
 /// The number of orders that may wait for the loop. Only the connection that finds the queue full waits.
 pub(crate) const ORDERS: usize = 256;
@@ -52,8 +58,17 @@ pub(crate) enum Order {
         new: Box<configuration::New>,
         reply: oneshot::Sender<Outcome>,
     },
+    /// Execute a command in the context of an instance.
+    Exec { serial: u64, ask: Box<Ask>, reply: oneshot::Sender<Result<Command, NotStarted>> },
+    /// Signal such a command.
+    SignalExec { serial: u64, signal: Signal },
+    /// The client of such a command is gone.
+    HangUp { serial: u64 },
+    /// Exit at once with this code: there is no configuration, so no program was started.
+    GiveUp { code: u8 },
     /// Stop everything and exit.
-    Shutdown { timeout: Option<ShutdownBudget>, by: Principal },
+    /// With the process that requested it in supervisord's way, if that is known.
+    Shutdown { timeout: Option<ShutdownBudget>, by: Principal, pid: Option<i32> },
 }
 
 /// State that the event loop and the connections share.
@@ -62,18 +77,21 @@ pub(crate) struct Shared {
     pub(crate) supervisor: RefCell<Supervisor>,
     pub(crate) children: RefCell<Children>,
     pub(crate) configuration: Configuration,
-    pub(crate) access: RefCell<Access>,
+    /// Certificates of listeners.
+    pub(crate) secrets: Secrets,
     pub(crate) orders: mpsc::Sender<Order>,
     pub(crate) event_ring: RefCell<EventRing>,
     pub(crate) exit_evidence: RefCell<ExitEvidence>,
+    /// The inputs and effects of the core, while the daemon can be looked into.
+    pub(crate) inspection: Inspection,
     pub(crate) listeners: RefCell<Listeners>,
+    /// The commands that clients execute.
+    pub(crate) execs: RefCell<Execs>,
     /// Limits on what programs and clients can make the daemon log.
     pub(crate) limits: Limits,
     pub(crate) program_counters: RefCell<ProgramCounters>,
-    /// The resources that clients may use: descriptors and requests.
-    pub(crate) budget: Rc<Cell<Budget>>,
-    /// Notified when the budget has changed.
-    pub(crate) divided: Notify,
+    /// The rules and bounds of connections.
+    pub(crate) gate: Gate,
     /// Watches how long the loop goes without polling its sources.
     pub(crate) loop_turns: Rc<LoopTurns>,
     /// The queue of long responses that are being written.
@@ -82,6 +100,10 @@ pub(crate) struct Shared {
     pub(crate) own_log: Arc<Memory>,
     /// New processes whose line of supervisord's log is still to be written.
     pub(crate) announced: RefCell<Announced>,
+    /// The pid file, while there is one.
+    pub(crate) pidfile: RefCell<Option<Pidfile>>,
+    /// Notified when the sources of the configuration have been read, and programs may start.
+    pub(crate) started: Notify,
     next_request: Cell<u64>,
 }
 
@@ -91,12 +113,13 @@ impl Shared {
         supervisor: Supervisor,
         children: Children,
         configuration: Configuration,
-        access: Access,
+        (access, servers): (Access, Arc<Servers>),
         orders: mpsc::Sender<Order>,
         own_log: Arc<Memory>,
     ) -> Shared {
         let instances = supervisor.snapshot().iter().map(|instance| &**instance.spec());
-        let budget = Rc::new(Cell::new(Budget::of(descriptors(), instances)));
+        let budget = Budget::of(descriptors(), instances, configuration.in_force().control.listeners.len());
+        let loop_turns = Rc::new(loop_turns);
         let began = Timestamp::from(clock.date(Time::ZERO)).unix_ms();
         let limits = children.limits().clone();
         let event_ring = EventRing::beginning_with(first_event(began), supervisor.snapshot().len());
@@ -106,19 +129,22 @@ impl Shared {
             supervisor: RefCell::new(supervisor),
             children: RefCell::new(children),
             configuration,
-            access: RefCell::new(access),
+            secrets: Secrets::new(servers),
             orders,
             event_ring: RefCell::new(event_ring),
             exit_evidence: RefCell::new(ExitEvidence::new()),
+            inspection: Inspection::default(),
             listeners: RefCell::new(listeners),
-            limits,
+            execs: RefCell::default(),
+            limits: limits.clone(),
             program_counters: RefCell::default(),
             announced: RefCell::default(),
-            budget,
-            divided: Notify::new(),
-            loop_turns: Rc::new(loop_turns),
+            pidfile: RefCell::default(),
+            gate: Gate::new(access, budget, limits, Rc::clone(&loop_turns)),
+            loop_turns,
             turns: Turns::default(),
             own_log,
+            started: Notify::new(),
             next_request: Cell::new(0),
         }
     }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use muster_spec::{EventType, ListenerSpec, RunId};
+use muster_spec::{EventType, ListenerMode, ListenerSpec, Results, RunId};
 use muster_supervisord::events::{Announcement, Exchange, Member};
 
 /// Few enough that none is dropped.
@@ -16,7 +16,10 @@ const RUN: RunId = RunId(1);
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let [size, bytes @ ..] = bytes else { return };
     let now = Instant::now();
-    let listener = ListenerSpec { pool: "l".to_owned(), events: vec![EventType::Event], buffer_size: EVENTS };
+    let mode = if size & 1 == 0 { ListenerMode::Patient } else { ListenerMode::Exact };
+    let results = if size & 2 == 0 { Results::Judge } else { Results::Print };
+    let events = vec![EventType::Event];
+    let listener = ListenerSpec { pool: "l".to_owned(), events, buffer_size: EVENTS, mode, results };
     let mut exchange = Exchange::new("supervisor".to_owned(), true);
     exchange.put_pool(vec![Member { instance: "l".to_owned(), process: "l".to_owned(), listener: Arc::new(listener) }]);
     exchange.started("l", RUN);

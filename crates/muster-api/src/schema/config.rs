@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{boolean, count, list, object, or_null, reference, string, words};
+use super::{boolean, count, list, number, object, or_null, reference, string, words};
 
 /// All of them by name.
 pub(super) fn all() -> Vec<(&'static str, Value)> {
@@ -15,7 +15,7 @@ pub(super) fn all() -> Vec<(&'static str, Value)> {
         ("diagnostics", list(reference("Diagnostic"))),
     ]);
     let diagnostic = object(&[
-        ("severity", words(["error", "warning"])),
+        ("severity", words(["error", "warning", "note"])),
         ("file", string()),
         ("line", count()),
         ("column", count()),
@@ -35,5 +35,27 @@ pub(super) fn all() -> Vec<(&'static str, Value)> {
         ("needs_restart", list(string())),
         ("diagnostics", list(reference("Diagnostic"))),
     ]);
-    vec![("Config", config), ("ConfigReport", report), ("Diagnostic", diagnostic), ("ReloadReport", reload)]
+    let source = object(&[
+        ("name", string()),
+        ("url", string()),
+        ("state", reference("SourceState")),
+        ("revision", or_null(string())),
+        ("texts", list(string())),
+        ("active_for", or_null(number())),
+        ("refused_for", or_null(number())),
+        ("reason", or_null(string())),
+        ("is_pending", boolean()),
+        ("is_held", boolean()),
+        ("is_up", boolean()),
+        ("last_contact", or_null(number())),
+    ]);
+    let sources = list(reference("Source"));
+    vec![
+        ("Source", source),
+        ("Sources", sources),
+        ("Config", config),
+        ("ConfigReport", report),
+        ("Diagnostic", diagnostic),
+        ("ReloadReport", reload),
+    ]
 }

@@ -4,6 +4,9 @@ use serde_json::{Value, json};
 
 use super::{boolean, count, list, number, object, or_null, reference, string, words};
 
+/// The hooks of a program.
+pub(super) const HOOKS: [&str; 4] = ["pre_start", "post_start", "pre_stop", "post_stop"];
+
 /// One object per kind, identified by `kind`.
 pub(super) fn event() -> Value {
     let kinds = [
@@ -52,6 +55,16 @@ pub(super) fn event() -> Value {
             ],
         ),
         kind("failing", &[("name", string()), ("run", count()), ("cause", string())]),
+        kind(
+            "hook",
+            &[
+                ("name", string()),
+                ("run", count()),
+                ("hook", words(HOOKS)),
+                ("exit", reference("ExitInfo")),
+                ("took", number()),
+            ],
+        ),
         kind("waiting", &[("name", string()), ("waiting_for", list(string()))]),
         kind(
             "configured",
@@ -63,6 +76,16 @@ pub(super) fn event() -> Value {
                 ("unchanged", count()),
             ],
         ),
+        kind(
+            "source",
+            &[
+                ("name", string()),
+                ("state", reference("SourceState")),
+                ("revision", or_null(string())),
+                ("reason", or_null(string())),
+            ],
+        ),
+        kind("listener", &[("reason", or_null(string()))]),
         kind("killed", &[("name", string()), ("run", count()), ("waited", number()), ("cut_short", boolean())]),
         kind("left_behind", &[("name", string()), ("run", count()), ("left", reference("LeftBehind"))]),
         kind("stuck", &[("name", string()), ("run", count()), ("stopping", number())]),

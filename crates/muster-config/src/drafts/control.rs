@@ -1,36 +1,28 @@
 //! `[http]`: the control socket, and who may use it.
 
-use std::path::PathBuf;
-
-use muster_spec::ControlSpec;
+use muster_spec::{ControlSpec, ExecAt};
 
 use crate::diagnostic::{Place, Report, Severity};
+use crate::drafts::identities::Identities;
+use crate::drafts::listen::{self, ListenDraft};
+use crate::drafts::tls::{CertificateCheck, TlsDraft};
 use crate::drafts::users::{read_user, read_user_name};
 use crate::field::{Field, Owner};
 
 /// The state of `[http]` while its keys are read.
+#[derive(Default)]
 pub(crate) struct ControlDraft {
     pub(crate) spec: ControlSpec,
     /// The place of the lists of users.
     pub(crate) users_at: Option<Place>,
     mode_at: Option<Place>,
+    tls: TlsDraft,
+    listeners: Vec<ListenDraft>,
+    identities: Identities,
 }
 
 /// `sockaddr_un` has room for 107 bytes and a zero: unix(7).
 const LONGEST_SOCKET: usize = 107;
-
-impl Default for ControlDraft {
-    fn default() -> ControlDraft {
-        let spec = ControlSpec {
-            socket: Some(PathBuf::from(ControlSpec::DEFAULT_SOCKET)),
-            mode: ControlSpec::DEFAULT_MODE,
-            owner: None,
-            allow_users: Vec::new(),
-            readonly_users: Vec::new(),
-        };
-        ControlDraft { spec, users_at: None, mode_at: None }
-    }
-}
 
 impl ControlDraft {
     /// Begins with these settings.
@@ -38,8 +30,18 @@ impl ControlDraft {
         ControlDraft { spec, ..ControlDraft::default() }
     }
 
+    /// Checks the listeners and users, and derives the socket's mode.
+    pub(crate) fn finish(&mut self, check: &CertificateCheck, report: &Report) {
+        self.spec.identities = std::mem::take(&mut self.identities).finish(report);
+        // Those of another language are there already.
+        let taken = (self.spec.socket.as_ref(), &self.spec.identities[..]);
+        let listeners = listen::finish(&self.listeners, taken, (&self.tls, check), report);
+        self.spec.listeners.extend(listeners);
+        self.finish_mode(report);
+    }
+
     /// Derives the socket's mode from the lists of users, unless it is given: users on a list must be able to connect.
-    pub(crate) fn finish(&mut self, report: &Report) {
+    fn finish_mode(&mut self, report: &Report) {
         if self.spec.allow_users.is_empty() && self.spec.readonly_users.is_empty() {
             if let Some(place) = self.mode_at.filter(|_| self.spec.mode & 0o002 != 0) {
                 let message =
@@ -97,5 +99,49 @@ impl ControlDraft {
     pub(crate) fn readonly_users(&mut self, field: &Field<'_>) {
         self.users_at = self.users_at.or(Some(field.place()));
         self.spec.readonly_users = field.items().iter().filter_map(read_user_name).collect();
+    }
+
+    pub(crate) fn listen(&mut self, field: &Field<'_>) {
+        if let Some(listeners) = listen::read_listeners(field) {
+            self.listeners = listeners;
+        }
+    }
+
+    pub(crate) fn users(&mut self, field: &Field<'_>) {
+        self.identities.users(field);
+    }
+
+    pub(crate) fn token_file(&mut self, field: &Field<'_>) {
+        self.identities.token_file(field);
+    }
+
+    pub(crate) fn username(&mut self, field: &Field<'_>) {
+        self.identities.username(field);
+    }
+
+    pub(crate) fn password_file(&mut self, field: &Field<'_>) {
+        self.identities.password_file(field);
+    }
+
+    pub(crate) fn tls(&mut self, read: fn(&mut TlsDraft, &Field<'_>), field: &Field<'_>) {
+        read(&mut self.tls, field);
+    }
+
+    pub(crate) fn allow_hosts(&mut self, field: &Field<'_>) {
+        self.spec.allow_hosts = listen::hosts(field);
+    }
+
+    pub(crate) fn allow_origins(&mut self, field: &Field<'_>) {
+        self.spec.allow_origins = listen::origins(field);
+    }
+
+    pub(crate) fn exec(&mut self, field: &Field<'_>) {
+        if let Some(exec) = field.choice(&ExecAt::ALL) {
+            self.spec.exec = exec;
+        }
+    }
+
+    pub(crate) fn debug(&mut self, field: &Field<'_>) {
+        self.spec.debug = field.flag().unwrap_or_default();
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use muster_spec::{
-    DaemonSpec, ExitStatus, LogFormat, LogLevel, Rotation, SecondSignal, ShutdownBudget, ShutdownOrder, SyslogFacility,
-    SyslogFormat, SyslogSpec,
+    DaemonSpec, ExitStatus, LogFormat, LogLevel, Rotation, RpcDuringShutdown, SecondSignal, ShutdownBudget,
+    ShutdownOrder, SyslogFacility, SyslogFormat, SyslogSpec,
 };
 
 use crate::diagnostic::Place;
@@ -28,18 +28,21 @@ impl Default for DaemonDraft {
             log_level: LogLevel::Info,
             log_format: LogFormat::Text,
             log_file: None,
+            log_to_syslog: false,
             log_to_stdout: false,
             log_rotation: Rotation::DEFAULT,
             shutdown_timeout: ShutdownBudget::DEFAULT,
             shutdown_order: ShutdownOrder::default(),
             exit_status: ExitStatus::default(),
             second_signal: SecondSignal::default(),
+            rpc_during_shutdown: RpcDuringShutdown::default(),
             least_limits: Vec::new(),
             exit_when_done: true,
             pidfile: None,
             umask: 0o022,
             directory: None,
             watch: false,
+            state_dir: None,
             syslog: SyslogSpec::default(),
             auto_logs: None,
         };
@@ -77,8 +80,9 @@ impl DaemonDraft {
 
     pub(crate) fn logfile(&mut self, field: &Field<'_>) {
         let Some(text) = field.text() else { return };
-        let is_stderr = text.text.is_empty() || text.text == "-";
-        self.spec.log_file = (!is_stderr).then(|| field.resolved(&text.text));
+        self.spec.log_to_syslog = text.text == "syslog";
+        let is_file = !text.text.is_empty() && text.text != "-" && !self.spec.log_to_syslog;
+        self.spec.log_file = if is_file { field.resolved(&text.text) } else { None };
     }
 
     pub(crate) fn log_to_stdout(&mut self, field: &Field<'_>) {
@@ -126,6 +130,12 @@ impl DaemonDraft {
         }
     }
 
+    pub(crate) fn rpc_during_shutdown(&mut self, field: &Field<'_>) {
+        if let Some(answers) = field.choice(&RpcDuringShutdown::ALL) {
+            self.spec.rpc_during_shutdown = answers;
+        }
+    }
+
     pub(crate) fn second_signal(&mut self, field: &Field<'_>) {
         if let Some(effect) = field.choice(&SecondSignal::ALL) {
             self.spec.second_signal = effect;
@@ -159,6 +169,12 @@ impl DaemonDraft {
     pub(crate) fn watch(&mut self, field: &Field<'_>) {
         if let Some(flag) = field.flag() {
             self.spec.watch = flag;
+        }
+    }
+
+    pub(crate) fn state_dir(&mut self, field: &Field<'_>) {
+        if let Some(path) = field.optional_path() {
+            self.spec.state_dir = path;
         }
     }
 

@@ -7,7 +7,7 @@ use muster_spec::is_valid_name;
 use crate::diagnostic::Severity;
 use crate::field::Field;
 use crate::redact::{MASK, is_secret};
-use crate::value::Content;
+use crate::value::{Content, Entries};
 
 /// Reads variables, overriding earlier ones; each value with whether it is a secret.
 pub(crate) fn read_environment(field: &Field<'_>, variables: &mut BTreeMap<String, (String, bool)>) {
@@ -15,14 +15,9 @@ pub(crate) fn read_environment(field: &Field<'_>, variables: &mut BTreeMap<Strin
         no_table(field);
         return;
     };
-    for (name, value) in entries {
-        let name = name.as_str();
-        let variable = field.child(name, value);
-        if !is_variable_name(name) {
-            variable.error("is not a valid variable name");
-            continue;
-        }
-        if !matches!(value.content, Content::Text(_)) {
+    for variable in variables_of(field, entries) {
+        let name = variable.name;
+        if !matches!(variable.value.content, Content::Text(_)) {
             not_text(&variable);
             continue;
         }
@@ -37,6 +32,17 @@ pub(crate) fn read_environment(field: &Field<'_>, variables: &mut BTreeMap<Strin
             variables.insert(name.to_owned(), (text.text.into_owned(), secret));
         }
     }
+}
+
+/// The variables of a table, and errors for those that cannot have their name.
+pub(crate) fn variables_of<'f>(field: &'f Field<'f>, entries: &'f Entries<'f>) -> impl Iterator<Item = Field<'f>> {
+    entries.iter().map(|(name, value)| field.child(name.as_str(), value)).filter(|variable| {
+        let is_valid = is_variable_name(variable.name);
+        if !is_valid {
+            variable.error("is not a valid variable name");
+        }
+        is_valid
+    })
 }
 
 /// Whether the kernel and every libc accept a variable of this name.

@@ -1,5 +1,7 @@
 //! The keys of a program that may differ between instances: command, user, environment, output and the like.
 
+use muster_spec::arrange::Gather;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -7,17 +9,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_spec::{
-    EventType, InstanceSpec, ListenerSpec, OutputSpec, OwnVariables, ProbeSpec, ProcessSpec, ReadySpec, Rlimit, Signal,
-    SignalSet, SocketSpec, Stdin, Target, UserSpec,
+    EventType, Hook, InstanceSpec, ListenerMode, ListenerSpec, MemoryLimit, OutputSpec, OwnVariables, PerStream,
+    ProbeSpec, ProcessSpec, ReadySpec, Results, Rlimit, Signal, SignalSet, SocketSpec, Stdin, StreamEvents, Target,
+    UserSpec,
 };
 
 use crate::diagnostic::{Place, Report, Severity};
 use crate::drafts::environment::read_environment;
+use crate::drafts::hooks::HookDrafts;
 use crate::drafts::logs::{OutputDraft, Outputs};
+use crate::drafts::memory::read_memory_max;
+use crate::drafts::privileges::PrivilegesDraft;
 use crate::drafts::probes::{ProbeDraft, read_probes};
 use crate::drafts::program::read_signal;
 use crate::drafts::ready::ReadyDraft;
 use crate::drafts::rlimits::read_rlimits;
+use crate::drafts::secrets::SecretsDraft;
 use crate::drafts::sockets::{self, SocketDraft, read_sockets};
 use crate::drafts::users::{read_user, read_user_name};
 use crate::env_file::Entries;
@@ -35,10 +42,17 @@ pub(crate) struct Parts {
     nice: Option<i32>,
     oom_score_adj: Option<i32>,
     rlimits: Vec<Rlimit>,
+    pub(crate) privileges: PrivilegesDraft,
+    pub(crate) secrets: SecretsDraft,
+    memory_max: Option<MemoryLimit>,
     stdin: Stdin,
     stdin_at: Option<Place>,
     events: Vec<EventType>,
     events_at: Option<Place>,
+    event_buffer_size: Option<usize>,
+    event_buffer_at: Option<Place>,
+    listener_mode: ListenerMode,
+    listener_mode_at: Option<Place>,
     sockets: Vec<SocketDraft>,
     /// The sockets it begins with, unless `sockets` has others.
     given_sockets: Arc<[SocketSpec]>,
@@ -55,6 +69,7 @@ pub(crate) struct Parts {
     start_timeout_at: Option<Place>,
     watchdog: Option<Duration>,
     probes: Vec<ProbeDraft>,
+    pub(crate) hooks: HookDrafts,
     pub(crate) command_at: Option<Place>,
     pub(crate) user_at: Option<Place>,
     pub(crate) groups_at: Option<Place>,
@@ -62,7 +77,7 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// Begins with an instance, but for its environment, readiness, watchdog and probes.
+    /// Begins with an instance, but for its environment, readiness, watchdog, probes and hooks.
     pub(crate) fn of(instance: &InstanceSpec) -> Parts {
         let process = &instance.process;
         Parts {
@@ -74,8 +89,13 @@ impl Parts {
             nice: process.nice,
             oom_score_adj: process.oom_score_adj,
             rlimits: process.rlimits.clone(),
+            privileges: PrivilegesDraft::of(process.privileges),
+            memory_max: instance.memory_max,
+            secrets: SecretsDraft::of(&process.secrets, &process.credentials),
             stdin: process.stdin,
             events: process.listener.as_ref().map_or_else(Vec::new, |listener| listener.events.clone()),
+            listener_mode: process.listener.as_ref().map_or_else(ListenerMode::default, |listener| listener.mode),
+            event_buffer_size: process.listener.as_ref().map(|listener| listener.buffer_size),
             given_sockets: Arc::clone(&process.sockets),
             ignore_signals: process.ignore_signals,
             clean_environment: process.clean_environment,
@@ -96,7 +116,7 @@ impl Parts {
         ProcessSpec {
             command: self.command.clone(),
             refusal: None,
-            environment: variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            environment: variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).gather(),
             clean_environment: self.clean_environment,
             login_environment: !self.keeps_login,
             own_variables: OwnVariables::All,
@@ -107,35 +127,59 @@ impl Parts {
             nice: self.nice,
             oom_score_adj: self.oom_score_adj,
             rlimits: self.rlimits.clone(),
+            privileges: self.privileges.spec,
             stdin: self.stdin,
             listener: (self.stdin == Stdin::Events).then(|| self.listener(program).into()),
             sockets: self.socket_specs(),
             ignore_signals: self.ignore_signals,
+            secrets: self.secrets.specs().collect(),
+            credentials: self.secrets.credentials.iter().cloned().collect(),
         }
     }
 
-    /// The instance, with readiness, watchdog and probes.
+    /// The instance, with readiness, watchdog, probes and hooks.
     pub(crate) fn instance(&self, name: String, index: u32, process: ProcessSpec, outputs: &Outputs) -> InstanceSpec {
         InstanceSpec {
             name,
             index,
             process,
-            output: outputs.share(&self.output.spec),
+            output: outputs.share(&self.output()),
             ready: self.ready.spec.clone(),
             start_timeout: self.start_timeout.unwrap_or(InstanceSpec::START_TIMEOUT),
             watchdog: self.watchdog.filter(|interval| !interval.is_zero()),
             probes: self.probes.iter().filter_map(ProbeDraft::spec).collect::<Vec<ProbeSpec>>(),
+            hooks: self.hooks.spec(),
+            memory_max: self.memory_max,
+        }
+    }
+
+    /// The output. That of a listener on its standard output is for its answers.
+    fn output(&self) -> Cow<'_, OutputSpec> {
+        let output = &self.output.spec;
+        match self.stdin {
+            Stdin::Events if output.events.stdout != StreamEvents::NONE => {
+                let events = PerStream { stdout: StreamEvents::NONE, ..output.events };
+                Cow::Owned(OutputSpec { events, ..output.clone() })
+            }
+            _ => Cow::Borrowed(output),
         }
     }
 
     /// Checks constraints between keys.
     pub(crate) fn check(&self, owner: Owner<'_>, report: &Report) {
         self.check_listener(owner, report);
+        self.check_events(owner, report);
+        self.privileges.check(&self.command, owner, report);
+        self.secrets.check(|name| self.setter_of(name), (&self.command, self.command_at), owner, report);
+        for (command, at) in self.hooks.commands() {
+            self.secrets.check_command((command, at), owner, report);
+        }
         let has_input = self.stdin != Stdin::Nothing;
         sockets::check(&self.sockets, self.ready.spec.as_ref(), has_input, (owner, report));
         for probe in &self.probes {
             probe.check(owner, report);
         }
+        self.hooks.check(owner, report);
         if let (Some(ReadySpec::Log(_)), Some(place)) = (&self.ready.spec, self.ready.at)
             && !is_captured(&self.output.spec)
         {
@@ -147,6 +191,14 @@ impl Parts {
             let hint = "ready = \"notify\", { tcp = \"…\" } or the like says when it is ready";
             report.add(owner.finding(Severity::Warning, place, message).hint(hint));
         }
+    }
+
+    /// The key that sets a variable, besides `secrets`.
+    fn setter_of(&self, name: &str) -> Option<&'static str> {
+        if self.environment.contains_key(name) {
+            return Some("environment");
+        }
+        self.files.iter().any(|file| file.iter().any(|(known, _)| known == name)).then_some("env_file")
     }
 
     pub(crate) fn command(&mut self, field: &Field<'_>) {
@@ -205,6 +257,22 @@ impl Parts {
         self.events = events;
     }
 
+    pub(crate) fn event_buffer_size(&mut self, field: &Field<'_>) {
+        if let Some(size) = field.integer(1..=100_000).and_then(|size| usize::try_from(size).ok()) {
+            self.event_buffer_size = Some(size);
+            let is_chosen = size != ListenerSpec::BUFFER_SIZE && field.owner.program().is_some();
+            self.event_buffer_at = is_chosen.then(|| field.place());
+        }
+    }
+
+    pub(crate) fn listener_mode(&mut self, field: &Field<'_>) {
+        if let Some(mode) = field.choice(&ListenerMode::ALL) {
+            self.listener_mode = mode;
+            let is_chosen = mode != ListenerMode::default() && field.owner.program().is_some();
+            self.listener_mode_at = is_chosen.then(|| field.place());
+        }
+    }
+
     fn socket_specs(&self) -> Arc<[SocketSpec]> {
         if self.sockets.is_empty() {
             return Arc::clone(&self.given_sockets);
@@ -213,7 +281,36 @@ impl Parts {
     }
 
     fn listener(&self, program: &str) -> ListenerSpec {
-        ListenerSpec { pool: program.to_owned(), events: self.events.clone(), buffer_size: ListenerSpec::BUFFER_SIZE }
+        let buffer_size = self.event_buffer_size.unwrap_or(ListenerSpec::BUFFER_SIZE);
+        ListenerSpec {
+            pool: program.to_owned(),
+            events: self.events.clone(),
+            buffer_size,
+            mode: self.listener_mode,
+            results: Results::Judge,
+        }
+    }
+
+    /// Events of a stream need its output.
+    fn check_events(&self, owner: Owner<'_>, report: &Report) {
+        let output = &self.output.spec;
+        let is_listener = self.stdin == Stdin::Events;
+        let targets = [Some(&output.stdout), output.stderr.as_ref()];
+        for (index, (target, at)) in targets.into_iter().zip(self.output.events_at).enumerate() {
+            let Some(place) = at else { continue };
+            let (message, hint) = match target {
+                _ if is_listener && index == 0 => {
+                    let message = "standard output of an event listener is for its answers, and causes no events";
+                    (message, "leave stdout_events and stdout_capture out")
+                }
+                None => ("standard error is part of standard output", "write stdout_events and stdout_capture"),
+                Some(Target::Capture(_)) => continue,
+                Some(_) => {
+                    ("output that is not captured causes no events", "write \"memory\", which keeps it out of all logs")
+                }
+            };
+            report.add(owner.finding(Severity::Error, place, message).hint(hint));
+        }
     }
 
     /// A listener needs events, and its standard output for the answers.
@@ -227,7 +324,11 @@ impl Parts {
         if !is_listener {
             let hint = "write stdin = \"supervisor-events\" to make it an event listener";
             let at = self.events_at.filter(|_| !self.events.is_empty());
-            return say(Severity::Error, at, "events has no effect without stdin = \"supervisor-events\"", hint);
+            say(Severity::Error, at, "events has no effect without stdin = \"supervisor-events\"", hint);
+            let message = "event_buffer_size has no effect without stdin = \"supervisor-events\"";
+            say(Severity::Warning, self.event_buffer_at, message, hint);
+            let message = "listener has no effect without stdin = \"supervisor-events\"";
+            return say(Severity::Warning, self.listener_mode_at, message, hint);
         }
         if self.events.is_empty() {
             say(
@@ -302,8 +403,28 @@ impl Parts {
         self.watchdog = field.duration().or(self.watchdog);
     }
 
+    pub(crate) fn memory_max(&mut self, field: &Field<'_>) {
+        self.memory_max = read_memory_max(field).filter(|limit| limit.max > 0);
+    }
+
     pub(crate) fn probes(&mut self, field: &Field<'_>) {
         read_probes(field, &mut self.probes);
+    }
+
+    pub(crate) fn pre_start(&mut self, field: &Field<'_>) {
+        self.hooks.read(Hook::PreStart, field);
+    }
+
+    pub(crate) fn post_start(&mut self, field: &Field<'_>) {
+        self.hooks.read(Hook::PostStart, field);
+    }
+
+    pub(crate) fn pre_stop(&mut self, field: &Field<'_>) {
+        self.hooks.read(Hook::PreStop, field);
+    }
+
+    pub(crate) fn post_stop(&mut self, field: &Field<'_>) {
+        self.hooks.read(Hook::PostStop, field);
     }
 
     pub(crate) fn logs(&mut self, field: &Field<'_>) {

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_spec::{LineFormat, OutputSpec, Overflow, PerStream, RateLimit, Rotation, Sink, Target};
+use muster_spec::{LineFormat, OutputSpec, Overflow, PerStream, RateLimit, Rotation, Sink, StreamEvents, Target};
 
 use crate::diagnostic::Place;
 use crate::drafts::rotation;
@@ -19,12 +19,17 @@ pub(crate) struct OutputDraft {
     pub(crate) spec: OutputSpec,
     pub(crate) stdout_at: Option<Place>,
     pub(crate) stderr_at: Option<Place>,
+    /// The place of a key that makes events of stdout, or of stderr, if the program itself has one.
+    pub(crate) events_at: [Option<Place>; 2],
     /// Rotation of stderr's files where it differs from stdout's.
     stderr_max_size: Option<u64>,
     stderr_max_files: Option<u32>,
 }
 
 const EXPECTED: &str = "console, syslog, memory, none, inherit, a path, or a list of console, syslog and paths";
+
+/// The most text between two tokens that is kept for an event, in bytes: it is in memory, for each run.
+const MOST_CAPTURED: u64 = 16 << 20;
 
 /// The words that a target may be.
 const WORDS: [&str; 5] = ["console", "syslog", "memory", "none", "inherit"];
@@ -132,6 +137,46 @@ impl OutputDraft {
     pub(crate) fn strip_ansi(&mut self, field: &Field<'_>) {
         if let Some(flag) = field.flag() {
             self.spec.strip_ansi = PerStream::both(flag);
+        }
+    }
+
+    pub(crate) fn stdout_events(&mut self, field: &Field<'_>) {
+        self.events(0, field);
+    }
+
+    pub(crate) fn stderr_events(&mut self, field: &Field<'_>) {
+        self.events(1, field);
+    }
+
+    pub(crate) fn stdout_capture(&mut self, field: &Field<'_>) {
+        self.capture(0, field);
+    }
+
+    pub(crate) fn stderr_capture(&mut self, field: &Field<'_>) {
+        self.capture(1, field);
+    }
+
+    fn events(&mut self, stream: usize, field: &Field<'_>) {
+        if let Some(flag) = field.flag() {
+            self.change_events(stream, field, flag, |events| events.log = flag);
+        }
+    }
+
+    fn capture(&mut self, stream: usize, field: &Field<'_>) {
+        match field.size() {
+            Some(size @ 0..=MOST_CAPTURED) => {
+                self.change_events(stream, field, size > 0, |events| events.capture = size as usize);
+            }
+            Some(_) => field.error_with_hint(format_args!("must be at most 16 MiB: {}", field.shown()), "\"1MB\""),
+            None => {}
+        }
+    }
+
+    fn change_events(&mut self, stream: usize, field: &Field<'_>, is_on: bool, change: impl FnOnce(&mut StreamEvents)) {
+        let PerStream { stdout, stderr } = &mut self.spec.events;
+        change(if stream == 0 { stdout } else { stderr });
+        if is_on && field.owner.program().is_some() {
+            self.events_at[stream] = Some(field.place());
         }
     }
 
@@ -266,7 +311,7 @@ fn read_sink(field: &Field<'_>, text: &Text<'_>) -> Option<Sink> {
                     "\"console\", or a path elsewhere",
                 );
             }
-            Some(Sink::File(field.resolved(path)))
+            field.resolved(path).map(Sink::File)
         }
         word => {
             let problem = format_args!("must be {EXPECTED}: {}", field.shown_text(text));

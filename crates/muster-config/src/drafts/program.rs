@@ -10,6 +10,7 @@ use muster_spec::{
 use crate::diagnostic::{Place, Report, Severity};
 use crate::drafts::backoff::BackoffDraft;
 use crate::drafts::depend::{self, Mention};
+use crate::drafts::numprocs::NumprocsDraft;
 use crate::field::{Field, Owner, Text};
 use crate::value::Content;
 use crate::words::{nearest, nearest_in_case};
@@ -40,8 +41,7 @@ pub(crate) struct Rules {
     pub(crate) startsecs: Duration,
     pub(crate) exit_codes: Vec<u8>,
     pub(crate) priority: i64,
-    pub(crate) numprocs: u32,
-    pub(crate) numprocs_start: u32,
+    pub(crate) numprocs: NumprocsDraft,
     pub(crate) essential: Essential,
     signals: Vec<Signal>,
     patience: Duration,
@@ -77,8 +77,7 @@ impl Default for Rules {
             startsecs: Duration::from_secs(1),
             exit_codes: vec![0],
             priority: 999,
-            numprocs: 1,
-            numprocs_start: 0,
+            numprocs: NumprocsDraft::default(),
             essential: Essential::No,
             signals: vec![Signal::TERM],
             patience: Duration::from_secs(10),
@@ -97,9 +96,6 @@ impl Default for Rules {
         }
     }
 }
-
-/// The most instances of a program; more are taken for a typo.
-const MOST_INSTANCES: i64 = 1000;
 
 impl Rules {
     /// Begins with the rules of a program.
@@ -183,6 +179,7 @@ impl Rules {
 
     /// Checks constraints between keys.
     pub(crate) fn check(&self, owner: Owner<'_>, report: &Report) {
+        self.numprocs.check(owner, report);
         let backoff = &self.backoff.backoff;
         if let Some(place) = self.backoff_at.filter(|_| backoff.max < backoff.delay) {
             let (max, delay) = (Span(backoff.max), Span(backoff.delay));
@@ -316,23 +313,6 @@ impl Rules {
         }
     }
 
-    pub(crate) fn numprocs(&mut self, field: &Field<'_>) {
-        let Some(number) = field.integer(i64::MIN..=i64::MAX) else { return };
-        match u32::try_from(number) {
-            Ok(number @ 1..) if i64::from(number) <= MOST_INSTANCES => self.numprocs = number,
-            Ok(0) => {
-                field.expected_with_hint("from 1 to 1000", "autostart = false defines a program without starting it")
-            }
-            _ => field.expected_with_hint("from 1 to 1000", "each instance is a separate process"),
-        }
-    }
-
-    pub(crate) fn numprocs_start(&mut self, field: &Field<'_>) {
-        if let Some(first) = field.integer(0..=HIGHEST_START).and_then(|n| u32::try_from(n).ok()) {
-            self.numprocs_start = first;
-        }
-    }
-
     pub(crate) fn essential(&mut self, field: &Field<'_>) {
         let is_word = field.value.literal() == Some("on-failure");
         let is_flag = |text: &str| {
@@ -453,9 +433,6 @@ impl Rules {
         }
     }
 }
-
-/// The highest first instance number, which is used in ports and names; a larger one is taken for a typo.
-pub(crate) const HIGHEST_START: i64 = 1_000_000;
 
 const POLICY_WORDS: &str = "\"no\", \"on-failure\", \"always\" or \"unless-stopped\"";
 

@@ -1,5 +1,6 @@
 //! `depends_on` and `restart_with` of sections: a name is that of a program, or of a group for all its programs.
 
+use muster_spec::arrange;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use muster_spec::{ProgramSpec, Spec};
@@ -47,7 +48,7 @@ pub(super) fn resolve(overlay: &Overlay<'_>, rules: Vec<Rules>, spec: &mut Spec,
             }
         }
     }
-    built.sort_by(|one, other| one.spec.name.cmp(&other.spec.name));
+    arrange::sort_by(&mut built, |one, other| one.spec.name.cmp(&other.spec.name));
     depend::resolve(&mut built, &BTreeMap::new(), report);
     let resolved: HashMap<String, ProgramSpec> =
         built.into_iter().map(|built| (built.spec.name.clone(), built.spec)).collect();
@@ -63,9 +64,9 @@ pub(super) fn resolve(overlay: &Overlay<'_>, rules: Vec<Rules>, spec: &mut Spec,
 /// A program that names no other one.
 fn untouched(program: &ProgramSpec) -> Built<'static> {
     let at = Place::start_of(0);
-    let places = Places { command: at, user: at, groups: at, directory: at };
+    let places = Places { command: at, user: at, groups: at, directory: at, hooks: [at; 4] };
     let (owner, outputs) = (Owner::Root, Vec::new());
-    Built { owner, at, rules: Rules::default(), spec: program.clone(), outputs, places }
+    Built { owner, at, rules: Rules::default(), spec: program.clone(), outputs, places, hook_patience: None }
 }
 
 /// The mention itself, or one of each program in the group that it names.

@@ -7,6 +7,7 @@
 mod depend;
 mod text;
 
+use muster_spec::arrange::Gather;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::drafts::daemon::DaemonDraft;
 use crate::drafts::instance::Parts;
 use crate::drafts::logs::Outputs;
 use crate::drafts::program::Rules;
+use crate::drafts::tls::any_certificate;
 use crate::env_file::EnvFiles;
 use crate::field::{Field, Owner, Surroundings};
 use crate::keys::{Reader, Table};
@@ -112,7 +114,7 @@ impl Overlay<'_> {
         let files = shelf.files();
         let own = self.environment.iter().map(|(name, value)| (name.clone(), (value.clone(), is_secret(name))));
         let variables =
-            Variables { own: own.collect(), outer: self.variables, noted: &report.noted, is_disguised: false };
+            Variables { own: own.gather(), outer: self.variables, noted: &report.noted, is_disguised: false };
         let outputs = Outputs::default();
         let around = Surroundings {
             report: &report,
@@ -121,6 +123,8 @@ impl Overlay<'_> {
             host: self.host,
             env_files: &env_files,
             outputs: &outputs,
+            certificates: &any_certificate,
+            scales: None,
         };
         let mut overlaid = Overlaid::default();
         read_daemon(&parsed, self, spec, &around, &mut overlaid.disguises);
@@ -151,7 +155,7 @@ impl<'t> Parsed<'t> {
         let mut parse = |keys: &OwnKeys<'_>| {
             let (file, rest): (&'t File, _) = shelf.put(text::file(keys));
             shelf = rest;
-            let document = Document { id, table: dialect::toml::parse(id, file, report) };
+            let document = Document { id, table: dialect::toml::parse(id, file, report), source: None };
             id += 1;
             document
         };
@@ -236,7 +240,7 @@ fn read_daemon(
             _ => {}
         }
     }
-    control.finish(around.report);
+    control.finish(around.certificates, around.report);
     (spec.daemon, spec.control) = (daemon.spec, control.spec);
 }
 
@@ -345,9 +349,9 @@ impl One<'_> {
         let process = &old.process;
         let below = process.environment.iter().map(|(name, value)| (name.clone(), (value.clone(), false)));
         let (refusal, own_variables) = (process.refusal.clone(), process.own_variables);
-        let mut read = ProcessSpec { refusal, own_variables, ..parts.process(self.program.name, &below.collect()) };
+        let mut read = ProcessSpec { refusal, own_variables, ..parts.process(self.program.name, &below.gather()) };
         if let (Some(read), Some(old)) = (&mut read.listener, &process.listener) {
-            *read = ListenerSpec { events: read.events.clone(), ..ListenerSpec::clone(old) }.into();
+            *read = ListenerSpec { pool: old.pool.clone(), ..ListenerSpec::clone(read) }.into();
         }
         let process = read;
         (parts.instance(old.name.clone(), old.index, process, around.outputs), wrong)

@@ -37,7 +37,7 @@ fn errors_of_load(text: &str) -> Vec<String> {
     let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
     fs::write(file.path(), text).unwrap();
     let paths = [file.path().to_owned()];
-    let loaded = load(&Source { paths: &paths, variables: &|_| None, host: "box", open: &muster_config::open_any });
+    let loaded = load(&Source::unguarded(&paths, &|_| None, "box"));
     let errors = loaded.diagnostics.iter().filter(|found| found.severity == Severity::Error);
     errors.map(|found| found.message.clone()).collect()
 }

@@ -1,5 +1,6 @@
 //! The services in a directory.
 
+use muster_spec::arrange::Gather;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Tree;
@@ -161,7 +162,7 @@ impl Services {
         let both = written.chain(read).filter(|(logger, producer)| {
             logger != producer && [logger, producer].iter().all(|name| self.services.contains_key(**name))
         });
-        both.map(|(logger, producer)| (logger.clone(), producer.clone())).collect()
+        both.map(|(logger, producer)| (logger.clone(), producer.clone())).gather()
     }
 
     /// The path of a file in the container.

@@ -67,8 +67,16 @@ impl<'c> Conversion<'c> {
         let mut table = section.map_or_else(|| Table::new("musterd"), |section| self.settings(section));
         AS_ORIGINAL.into_iter().for_each(|(name, value)| table.set(name, value));
         let mut processes = self.configuration.groups.iter().flat_map(|group| &group.processes);
-        if processes.any(|process| process.stdout.syslog || process.stderr.syslog) {
+        let is_own = table.value("logfile") == Some("\"syslog\"");
+        if is_own || processes.any(|process| process.stdout.syslog || process.stderr.syslog) {
             table.set("syslog_facility", "\"user\"");
+            let text = (
+                "messages to syslog came from supervisord, with the name of the process before the text",
+                "they come from the program itself, with its pid",
+                "change filters of the receiver that look for supervisord",
+            );
+            let place = Place::new(&self.joined.main_name(), 1);
+            self.report.add(Verdict::Differs, &place, "", text);
         }
         table
     }
@@ -122,7 +130,10 @@ impl<'c> Conversion<'c> {
         let settings = &self.configuration.supervisord;
         let is_named = self.configuration.sections[section].entry("logfile").is_some();
         let is_standard = ["/dev/", "/proc/"].iter().any(|top| settings.logfile.starts_with(top));
-        if !is_named || is_standard || settings.logfile == "syslog" {
+        if is_named && settings.logfile == "syslog" {
+            return draft.set_from("logfile", "\"syslog\"", "logfile");
+        }
+        if !is_named || is_standard {
             let text = (
                 format!("its own messages went to {}", settings.logfile),
                 "they go to standard error",

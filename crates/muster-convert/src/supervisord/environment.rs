@@ -1,5 +1,6 @@
 //! `environment` of the daemon and of programs, with its references.
 
+use muster_spec::arrange;
 use std::collections::{BTreeMap, HashMap};
 
 use muster_import::supervisord::split_environment;
@@ -51,7 +52,7 @@ impl<'c> Conversion<'c> {
         let mut pairs = Vec::new();
         let mut names: Vec<&str> = first.environment.iter().map(|(name, _)| name).collect();
         // In the order of the text.
-        names.sort_by_key(|name| order.get(*name).copied().unwrap_or(usize::MAX));
+        arrange::sort_by_key(&mut names, |name| order.get(*name).copied().unwrap_or(usize::MAX));
         for name in names {
             if name.is_empty() || name.contains(['=', '\0']) {
                 let text = (format!("a variable named {name:?}"), "left out", "");

@@ -1,52 +1,72 @@
-//! `[eventlistener:x]`: the idioms that have a counterpart.
+//! `[eventlistener:x]`: the idioms that have a better counterpart, and the keys of all others.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use muster_import::supervisord::{Group, GroupKind, Process, split_command};
+use muster_import::supervisord::{Address, Group, GroupKind, Process, split_command};
+use muster_spec::ListenerSpec;
 
-use super::Conversion;
+use super::draft::Draft;
 use super::written::Program;
+use super::{Conversion, Members};
 use crate::report::Verdict;
 use crate::template::valid_name;
 use crate::toml::{self, Table};
 
+/// The most events that a pool buffers.
+const MOST_BUFFERED: i64 = 100_000;
+
 /// The purpose of a listener, by its command and its events.
-enum Idiom {
+pub(super) enum Idiom {
     /// It ends the container when a program fails, or also when one ends well.
     StopsAll { only_failures: bool },
     /// It puts names before lines of output.
     Prefixes,
     /// superlance's httpok: it restarts a program whose address fails.
     HttpOk(Vec<HttpOk>),
-    /// Anything else.
-    Unknown,
 }
 
 /// A check of httpok.
-struct HttpOk {
+pub(super) struct HttpOk {
     program: String,
     url: String,
     period: u32,
     timeout: String,
 }
 
-impl Conversion<'_> {
-    pub(super) fn listeners(&mut self, programs: &mut [Program]) {
+impl<'c> Conversion<'c> {
+    /// The listeners that are no programs in TOML, by their sections.
+    pub(super) fn idioms(&self) -> BTreeMap<usize, (&'c Group, Idiom)> {
+        let configuration = self.configuration;
+        let sections = configuration.sections.iter().filter_map(|section| section.name.split_once(':'));
+        let programs: HashSet<String> =
+            sections.filter(|(kind, _)| *kind == "program").map(|(_, name)| valid_name(name.trim())).collect();
+        let mut idioms = BTreeMap::new();
+        for group in &configuration.groups {
+            let GroupKind::Listener { events, .. } = &group.kind else { continue };
+            let found = group.processes.first().and_then(|process| idiom(process, events));
+            let has_programs = match &found {
+                Some(Idiom::HttpOk(checks)) => {
+                    checks.iter().all(|check| programs.contains(&valid_name(&check.program)))
+                }
+                _ => true,
+            };
+            if let Some(idiom) = found.filter(|_| has_programs) {
+                idioms.insert(group.section, (group, idiom));
+            }
+        }
+        idioms
+    }
+
+    /// Puts the idioms into the programs that they are about.
+    pub(super) fn listeners(&mut self, idioms: BTreeMap<usize, (&'c Group, Idiom)>, programs: &mut [Program]) {
         let configuration = self.configuration;
         let by_name: HashMap<String, usize> =
             programs.iter().enumerate().map(|(at, program)| (program.name.clone(), at)).collect();
         let (mut is_prefixed, mut is_essential) = (false, false);
-        let mut found = Vec::new();
-        for group in &configuration.groups {
-            let GroupKind::Listener { events, .. } = &group.kind else { continue };
-            let Some(process) = group.processes.first() else { continue };
-            found.push((group, process, events, idiom(process, events)));
-        }
         let stops = |idiom: &Idiom| matches!(idiom, Idiom::StopsAll { only_failures: false });
-        let any_end_stops = found.iter().any(|(_, _, _, idiom)| stops(idiom));
-        for (group, process, events, idiom) in found {
-            let section = &configuration.sections[process.section];
-            self.lead.extend(section.comments.above.iter().cloned());
+        let any_end_stops = idioms.values().any(|(_, idiom)| stops(idiom));
+        for (at, (group, idiom)) in idioms {
+            self.lead.extend(configuration.sections[at].comments.above.iter().cloned());
             match idiom {
                 Idiom::StopsAll { .. } => {
                     let others = if std::mem::replace(&mut is_essential, true) { &mut [] } else { &mut *programs };
@@ -61,14 +81,38 @@ impl Conversion<'_> {
                     self.section_line(Verdict::Same, group.section, text);
                 }
                 Idiom::HttpOk(checks) => self.http_ok(group, checks, &by_name, programs),
-                Idiom::Unknown => {
-                    let name = process.command.split_whitespace().next().unwrap_or_default();
-                    let was = format!("listened to {} with {name}", events.join(", "));
-                    let advice = "musterctl events --json has all events";
-                    self.section_line(Verdict::Lost, group.section, (was, "there are no listeners", advice));
-                }
             }
         }
+    }
+
+    /// The keys of a listener; nothing for other programs.
+    pub(super) fn listener(&mut self, section: usize, members: &Members<'_>, draft: &mut Draft<'_>) {
+        let GroupKind::Listener { buffer_size, events, .. } = &members.group.kind else { return };
+        draft.set("stdin", "\"supervisor-events\"");
+        draft.set_from("events", toml::list(events.iter().map(|event| toml::text(event))), "events");
+        let size = (*buffer_size).clamp(1, MOST_BUFFERED);
+        if usize::try_from(size) != Ok(ListenerSpec::BUFFER_SIZE) {
+            draft.set_from("event_buffer_size", size.to_string(), "buffer_size");
+        }
+        if size != *buffer_size {
+            let text = (format!("buffer_size={buffer_size}"), format!("event_buffer_size = {size}, the most"), "");
+            self.key_line_at(Verdict::Differs, section, "buffer_size", text);
+        }
+        let text = ("an event listener", "stdin = \"supervisor-events\" in the same protocol", "");
+        self.section_line(Verdict::Same, section, text);
+    }
+
+    /// The address of XML-RPC for a client among the programs, if it is that of the socket in `[http]`.
+    pub(super) fn server_url(&self) -> Option<&'c str> {
+        let configuration = self.configuration;
+        let is_socket = |address: &&Address| matches!(address, Address::Unix { .. });
+        let Address::Unix { file, .. } = configuration.servers.iter().map(|server| &server.address).find(is_socket)?
+        else {
+            return None;
+        };
+        let url = configuration.server_url.as_deref()?;
+        let is_ours = url.strip_prefix("unix://") == Some(file) && file.starts_with('/');
+        is_ours.then_some(url)
     }
 
     fn essential(&mut self, group: &Group, only_failures: bool, programs: &mut [Program]) {
@@ -97,7 +141,7 @@ impl Conversion<'_> {
         for check in checks {
             let found = by_name.get(&valid_name(&check.program)).copied();
             let Some(program) = found.and_then(|at| programs.get_mut(at)) else {
-                let text = (format!("checked {}, which is not a program here", check.program), "left out", "");
+                let text = (format!("checked {}, which is left out", check.program), "left out", "");
                 self.section_line(Verdict::Lost, group.section, text);
                 continue;
             };
@@ -118,28 +162,28 @@ impl Conversion<'_> {
     }
 }
 
-fn idiom(process: &Process, events: &[String]) -> Idiom {
+fn idiom(process: &Process, events: &[String]) -> Option<Idiom> {
     let command = process.command.to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| command.contains(word));
     let has_event = |begin: &str| events.iter().any(|event| event.starts_with(begin));
     if command.contains("httpok") {
         let checks = http_ok(&process.command, events);
-        return if checks.is_empty() { Idiom::Unknown } else { Idiom::HttpOk(checks) };
+        return (!checks.is_empty()).then_some(Idiom::HttpOk(checks));
     }
     if has(&["memmon", "crashmail", "fatalmail", "crashsms"]) {
-        return Idiom::Unknown;
+        return None;
     }
     let prefixers = ["supervisor_stdout", "supervisor-stdout", "supervisor_logging", "prefix"];
     if has_event("PROCESS_LOG") && has(&prefixers) {
-        return Idiom::Prefixes;
+        return Some(Idiom::Prefixes);
     }
     let is_about_ends = has_event("PROCESS_STATE");
     let kills = has(&["kill", "shutdown", "stop", "quit", "terminate", "exit", "die", "fatal", "watchdog"]);
     if is_about_ends && kills && !has(&["mail", "slack", "notify", "restart"]) {
         let only_failures = events.iter().all(|event| event == "PROCESS_STATE_FATAL");
-        return Idiom::StopsAll { only_failures };
+        return Some(Idiom::StopsAll { only_failures });
     }
-    Idiom::Unknown
+    None
 }
 
 /// The checks of a command line of httpok; none if it has options without a counterpart.

@@ -4,6 +4,7 @@ use muster_import::supervisord::{LogFile, Process, Stream};
 
 use super::Conversion;
 use super::draft::Draft;
+use super::program::{Apart, Source};
 use crate::report::Verdict;
 use crate::template::{self, Expected, Names, Settled};
 use crate::toml;
@@ -25,6 +26,9 @@ enum Target {
 /// How many bytes a megabyte has.
 const MEGABYTE: i64 = 1 << 20;
 
+/// The most text between two tokens that is kept for an event, in bytes.
+const MOST_CAPTURED: i64 = 16 * MEGABYTE;
+
 fn target_of_path(path: &str) -> Option<Target> {
     match path {
         "/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1" | "/proc/1/fd/1" => Some(Target::Stdout),
@@ -39,21 +43,30 @@ impl<'c> Conversion<'c> {
     /// Adds `logs.…`. Fails if the instances' files share no text.
     pub(super) fn logs(
         &mut self,
-        section: usize,
-        processes: &[&'c Process],
-        names: &Names<'_>,
-        is_fixed: bool,
+        source: &Source<'_, 'c>,
+        is_listener: bool,
         draft: &mut Draft<'_>,
-    ) -> Result<(), ()> {
-        let first = processes[0];
+    ) -> Result<(), Apart> {
+        let (section, processes, is_fixed) = (source.section, source.processes, source.is_fixed);
+        let (first, names) = (source.first(), &source.names());
         let of = |stream: fn(&'c Process) -> &'c Stream| -> Vec<(i64, &'c Stream)> {
             processes.iter().map(|process| (process.number, stream(process))).collect()
         };
         let (outs, errs) = (of(|process| &process.stdout), of(|process| &process.stderr));
+        // A stream that is read for listeners has no log of its own.
+        let read = |target: Target, is_read: bool| match target {
+            Target::Nothing if is_read => Target::Memory,
+            target => target,
+        };
+        let causes_events = |stream: &Stream| stream.events_enabled || stream.capture_maxbytes > 0;
         let stdout = self.target(section, "stdout_logfile", &outs, names, is_fixed)?;
+        let stdout = read(stdout, is_listener || causes_events(&first.stdout));
         let stderr = match first.redirect_stderr {
             true => None,
-            false => Some(self.target(section, "stderr_logfile", &errs, names, is_fixed)?),
+            false => {
+                let stderr = self.target(section, "stderr_logfile", &errs, names, is_fixed)?;
+                Some(read(stderr, causes_events(&first.stderr)))
+            }
         };
         self.auto(section, first);
         if stdout == Target::Stderr {
@@ -63,7 +76,7 @@ impl<'c> Conversion<'c> {
         set_target(draft, "stdout", &stdout, first.stdout.syslog);
         match &stderr {
             None => draft.set_from("logs.stderr", "\"stdout\"", "redirect_stderr"),
-            Some(target) if self.is_merged(section, first, &stdout, target) => {
+            Some(target) if !is_listener && self.is_merged(section, first, &stdout, target) => {
                 draft.set_from("logs.stderr", "\"stdout\"", "stderr_logfile");
             }
             Some(target) => set_target(draft, "stderr", target, first.stderr.syslog),
@@ -73,7 +86,7 @@ impl<'c> Conversion<'c> {
             draft.set("logs.format", "\"raw\"");
         }
         self.rotation(section, first, &stdout, stderr.as_ref(), draft);
-        self.events(section, first);
+        self.events(section, first, is_listener, draft);
         Ok(())
     }
 
@@ -84,7 +97,7 @@ impl<'c> Conversion<'c> {
         streams: &[(i64, &'c Stream)],
         names: &Names<'_>,
         is_fixed: bool,
-    ) -> Result<Target, ()> {
+    ) -> Result<Target, Apart> {
         let Some((_, first)) = streams.first() else { return Ok(Target::Nothing) };
         let path = match &first.logfile {
             LogFile::Auto => return Ok(Target::Memory),
@@ -112,7 +125,7 @@ impl<'c> Conversion<'c> {
             .collect();
         let settled = self.settle(entry, *names, true, &expected, template::settle);
         self.report_settled(&settled, entry, section);
-        let (Settled::Exact(text) | Settled::Near(text) | Settled::Fixed(text)) = settled else { return Err(()) };
+        let (Settled::Exact(text) | Settled::Near(text) | Settled::Fixed(text)) = settled else { return Err(Apart) };
         if depends {
             let text = (
                 format!("{key} depended on a variable"),
@@ -208,18 +221,24 @@ impl<'c> Conversion<'c> {
         agreed
     }
 
-    fn events(&mut self, section: usize, first: &Process) {
-        for (name, stream) in [("stdout", &first.stdout), ("stderr", &first.stderr)] {
-            if stream.capture_maxbytes > 0 {
-                let key = format!("{name}_capture_maxbytes");
-                let text = (format!("{key} captured messages for listeners"), "nothing is captured", "");
-                self.key_line_at(Verdict::Lost, section, &key, text);
-            }
+    /// Events of output for listeners. Standard output of a listener, and standard error that is part of standard output,
+    /// cause none.
+    fn events(&mut self, section: usize, first: &Process, is_listener: bool, draft: &mut Draft<'_>) {
+        let stdout = Some(("stdout", &first.stdout)).filter(|_| !is_listener);
+        let stderr = Some(("stderr", &first.stderr)).filter(|_| !first.redirect_stderr);
+        for (name, stream) in [stdout, stderr].into_iter().flatten() {
             if stream.events_enabled {
-                let key = format!("{name}_events_enabled");
-                let text =
-                    (format!("{key} sent output to listeners"), "there are no listeners", "musterctl logs -f reads it");
-                self.key_line_at(Verdict::Lost, section, &key, text);
+                draft.set_from(&format!("logs.{name}_events"), "true", &format!("{name}_events_enabled"));
+            }
+            let size = stream.capture_maxbytes.clamp(0, MOST_CAPTURED);
+            let key = format!("{name}_capture_maxbytes");
+            if size > 0 {
+                draft.set_from(&format!("logs.{name}_capture"), size_text(size), &key);
+            }
+            if size < stream.capture_maxbytes {
+                let was = format!("{key}={}", stream.capture_maxbytes);
+                let text = (was, format!("logs.{name}_capture = {}, the most", size_text(size)), "");
+                self.key_line_at(Verdict::Differs, section, &key, text);
             }
         }
     }

@@ -8,6 +8,7 @@
 mod daemon;
 mod draft;
 mod environment;
+mod fcgi;
 mod lenient;
 mod listeners;
 mod logs;
@@ -65,6 +66,7 @@ pub fn convert(inputs: &[Input], world: &dyn World) -> Result<Converted, Vec<Mis
         host: &host,
         report: Report::default(),
         rotations: HashMap::new(),
+        addresses: HashSet::new(),
         is_exact: own::is_exact(&configuration),
         lead: Vec::new(),
     };
@@ -81,6 +83,8 @@ struct Conversion<'c> {
     report: Report,
     /// The rotation of each log file so far: size and number.
     rotations: HashMap<String, (i64, i64)>,
+    /// The addresses of FastCGI sockets so far.
+    addresses: HashSet<String>,
     /// Whether `[musterd] compat = "exact"` turns off what is better on purpose.
     is_exact: bool,
     /// Comments of sections that are not written, for the top of the file.
@@ -104,11 +108,12 @@ impl<'c> Conversion<'c> {
         self.own_section(&mut musterd, &mut http);
         let mut programs = Vec::new();
         let mut names = TakenNames::default();
-        for (section, found) in &members {
+        let idioms = self.idioms();
+        for (section, found) in members.iter().filter(|(section, _)| !idioms.contains_key(section)) {
             self.programs_of(*section, found, &mut names, &mut programs);
         }
         let groups = self.groups(&programs, &mut names);
-        self.listeners(&mut programs);
+        self.listeners(idioms, &mut programs);
         self.ignored();
         self.comments_left_out();
         self.always(&programs, standins);

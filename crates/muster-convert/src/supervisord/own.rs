@@ -17,8 +17,12 @@ const BEGINNING: &str = "muster.";
 const MOST: usize = 500;
 
 /// `compat = "exact"` for the daemon.
-const EXACT: [(&str, &str); 3] =
-    [("shutdown", "\"serial\""), ("exit_status", "\"zero\""), ("second_signal", "\"ignore\"")];
+const EXACT: [(&str, &str); 4] = [
+    ("shutdown", "\"serial\""),
+    ("exit_status", "\"zero\""),
+    ("second_signal", "\"ignore\""),
+    ("rpc_during_shutdown", "\"fault\""),
+];
 
 /// Whether `[musterd] compat` turns off what is better on purpose.
 pub(super) fn is_exact(configuration: &Configuration) -> bool {
@@ -54,6 +58,9 @@ impl<'c> Conversion<'c> {
             let kill = if process.killasgroup { "\"group\"" } else { "\"main\"" };
             table.replace("stop_kill", kill);
             table.replace("forgive_on_start", "false");
+            if table.value("events").is_some() {
+                table.replace("listener", "\"exact\"");
+            }
             table.replace("ignore_signals", "[\"PIPE\", \"XFSZ\"]");
         }
         let configuration = self.configuration;

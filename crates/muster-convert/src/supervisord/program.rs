@@ -1,5 +1,6 @@
 //! `[program:x]` to `[program.x]`.
 
+use muster_spec::arrange;
 use std::collections::BTreeMap;
 
 use muster_import::supervisord::{Autorestart, Entry, GroupKind, Process, split_command};
@@ -24,10 +25,10 @@ const LONGEST_VALUE: usize = 128 << 10;
 pub(super) struct Source<'s, 'c> {
     pub(super) section: usize,
     /// Its processes, by number.
-    processes: &'s [&'c Process],
+    pub(super) processes: &'s [&'c Process],
     own: &'s BTreeMap<String, Vec<Part>>,
     /// Whether values are written as this machine reads them, without references.
-    is_fixed: bool,
+    pub(super) is_fixed: bool,
     program: &'s str,
     group: &'s str,
 }
@@ -47,6 +48,7 @@ impl<'s, 'c> Source<'s, 'c> {
 }
 
 /// A value needs a text for each instance.
+#[derive(Debug)]
 pub(super) struct Apart;
 
 impl<'c> Conversion<'c> {
@@ -59,7 +61,7 @@ impl<'c> Conversion<'c> {
         programs: &mut Vec<Program>,
     ) {
         let mut processes = members.processes.clone();
-        processes.sort_by_key(|process| process.number);
+        arrange::sort_by_key(&mut processes, |process| process.number);
         if !self.is_convertible(section, members, &processes) {
             return;
         }
@@ -80,6 +82,15 @@ impl<'c> Conversion<'c> {
                 programs.push(program);
                 return;
             }
+        }
+        let is_shared = match &members.group.kind {
+            GroupKind::Listener { .. } => Some("a pool of listeners"),
+            _ => processes[0].socket.is_some().then_some("FastCGI processes on one socket"),
+        };
+        if let Some(what) = is_shared.filter(|_| processes.len() > 1) {
+            let was = format!("{what} with values that {{instance}} cannot express");
+            self.leave_out(section, was, "give all processes the same values");
+            return;
         }
         let text = (
             "a value that differs between processes in a way that {instance} cannot express",
@@ -119,22 +130,13 @@ impl<'c> Conversion<'c> {
     /// Reports a section that no program can be made of.
     fn is_convertible(&mut self, section: usize, members: &Members<'_>, processes: &[&Process]) -> bool {
         let lost = |this: &mut Self, was: String, advice: &str| {
-            this.section_line(Verdict::Lost, section, (was, "left out", advice));
-            let section = &this.configuration.sections[section];
-            this.lead.extend(section.comments.above.iter().cloned());
-            this.lead.push(format!("# [{}] is left out, see the report", crate::report::visible(&section.name)));
+            this.leave_out(section, was, advice);
             false
         };
-        match &members.group.kind {
-            GroupKind::Listener { .. } => return false,
-            GroupKind::Fcgi(socket) => {
-                let was = format!("a FastCGI socket on {}, passed as standard input", socket.address.url());
-                return lost(self, was, "let the program open its own socket");
-            }
-            GroupKind::Mixed | GroupKind::Program => {}
-        }
-        if processes.iter().any(|process| process.socket.is_some()) {
-            return lost(self, "a FastCGI program in a group".to_owned(), "let the program open its own socket");
+        if let Some(socket) = super::fcgi::socket_of(members.group, processes[0])
+            && let Err(why) = self.check_address(&socket.address)
+        {
+            return lost(self, format!("a FastCGI socket on {}, {why}", socket.address.url()), "write another address");
         }
         let command = &processes[0].command;
         match split_command(command) {
@@ -154,6 +156,14 @@ impl<'c> Conversion<'c> {
             );
         }
         true
+    }
+
+    /// Reports a section that is not written.
+    fn leave_out(&mut self, section: usize, was: String, advice: &str) {
+        self.section_line(Verdict::Lost, section, (was, "left out", advice));
+        let section = &self.configuration.sections[section];
+        self.lead.extend(section.comments.above.iter().cloned());
+        self.lead.push(format!("# [{}] is left out, see the report", crate::report::visible(&section.name)));
     }
 
     fn report_names(&mut self, section: usize, base: &str, members: &Members<'_>, processes: &[&Process], name: &str) {
@@ -183,7 +193,8 @@ impl<'c> Conversion<'c> {
     ) -> Result<Program, Apart> {
         let section = source.section;
         let lines = self.report.mark();
-        let (pairs, own) = self.environment(source)?;
+        let (mut pairs, own) = self.environment(source)?;
+        self.server_variable(source, members, &mut pairs);
         let source = &Source { own: &own, ..*source };
         let header = format!("program.{}", toml::key(name));
         let mut draft = Draft::new(header.clone(), &self.configuration.sections[section]);
@@ -236,7 +247,9 @@ impl<'c> Conversion<'c> {
             draft.set_from("numprocs_start", first.number.to_string(), "numprocs_start");
         }
         self.number(source, draft, "priority", members.group.priority, 999);
-        if first.priority != members.group.priority {
+        let is_listener = matches!(members.group.kind, GroupKind::Listener { .. });
+        // The priority of a pool is that of its group.
+        if first.priority != members.group.priority && !is_listener {
             let text = (
                 format!("priority={} in a group with priority {}", first.priority, members.group.priority),
                 format!("priority = {}", members.group.priority),
@@ -266,18 +279,35 @@ impl<'c> Conversion<'c> {
         }
         let patience = self.stopping(source, draft);
         self.surroundings(source, draft)?;
-        self.logs(source.section, source.processes, &source.names(), source.is_fixed, draft).map_err(|()| Apart)?;
-        if reads_stdin(&first.command) {
+        self.logs(source, is_listener, draft)?;
+        self.listener(source.section, members, draft);
+        self.socket(source, members, draft)?;
+        if !is_listener && super::fcgi::socket_of(members.group, first).is_none() && reads_stdin(&first.command) {
             draft.set("stdin", "\"pipe\"");
             let text = ("standard input was an open pipe, which the command reads", "stdin = \"pipe\"", "");
             self.section_line(Verdict::Same, source.section, text);
         }
-        if first.serverurl.is_some() {
-            let text = ("SUPERVISOR_SERVER_URL was set", "it is not set", "set it in environment if a client reads it");
-            self.key_line(Verdict::Lost, source, "serverurl", text);
-        }
         self.leftovers(source, draft);
         Ok(patience)
+    }
+
+    /// The address of XML-RPC, for a program that was given one of its own, and for listeners, which are often clients.
+    fn server_variable(&mut self, source: &Source<'_, 'c>, members: &Members<'_>, pairs: &mut Vec<(String, String)>) {
+        const NAME: &str = "SUPERVISOR_SERVER_URL";
+        let is_listener = matches!(members.group.kind, GroupKind::Listener { .. });
+        let own = source.first().serverurl.as_deref();
+        let Some(url) = own.or_else(|| self.server_url().filter(|_| is_listener)).filter(|url| !url.is_empty()) else {
+            return;
+        };
+        let is_set = self.configuration.supervisord.environment.iter().any(|(name, _)| name == NAME);
+        if is_set || pairs.iter().any(|(name, _)| name == NAME) {
+            return;
+        }
+        pairs.push((NAME.to_owned(), toml::text(&template::literal(url))));
+        if own.is_some() {
+            let text = ("serverurl set SUPERVISOR_SERVER_URL", "environment sets it", "");
+            self.key_line(Verdict::Same, source, "serverurl", text);
+        }
     }
 
     fn command(&mut self, source: &Source<'_, 'c>) -> Result<String, Apart> {

@@ -1,6 +1,7 @@
 //! Several files read as one text, and the places in them.
 
 use muster_import::supervisord::{Mode, SourcePlace};
+use muster_spec::arrange;
 
 use crate::report::Place;
 
@@ -26,7 +27,7 @@ impl Joined {
     /// Joins the files; `None` if there are none.
     pub(super) fn of(inputs: &[Input]) -> Option<Joined> {
         let mut order: Vec<&Input> = inputs.iter().collect();
-        order.sort_by_key(|input| Mode::of(&input.text) != Mode::Main);
+        arrange::sort_by_key(&mut order, |input| Mode::of(&input.text) != Mode::Main);
         let main = order.first()?.path.clone();
         let (mut text, mut starts, mut lines) = (Vec::new(), Vec::new(), 0);
         for input in order {

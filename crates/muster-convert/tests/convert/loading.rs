@@ -19,7 +19,13 @@ pub(crate) fn load_text(text: &str, path: &str, variables: &[(String, String)]) 
         true => std::fs::File::open(&written),
         false => Err(std::io::Error::from(std::io::ErrorKind::NotFound)),
     };
-    load(&Source { paths: &paths, variables: &variables, host: "vm", open: &open })
+    load(&Source {
+        paths: &paths,
+        variables: &variables,
+        host: "vm",
+        open: &open,
+        certificates: &muster_config::any_certificate,
+    })
 }
 
 /// The errors of a load.

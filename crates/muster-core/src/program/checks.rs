@@ -9,7 +9,8 @@ use muster_spec::{OnFailure, ProbeKind, State};
 
 use super::Instance;
 use crate::cause::StopCause;
-use crate::effect::{Effect, Event};
+use crate::effect::Effect;
+use crate::event::Event;
 use crate::health::{Checks, Health, ProbeOutcome, Readiness};
 use crate::program::Turn;
 use crate::stop::StopPlan;
@@ -19,7 +20,7 @@ use crate::timers::Slot;
 impl Instance {
     /// The run's readiness rule has been met.
     pub(crate) fn became_ready(&mut self, turn: &mut Turn<'_>) {
-        let Some(run) = self.run.as_mut().filter(|run| !run.said_ready && run.main_lives) else { return };
+        let Some(run) = self.run.as_mut().filter(|run| !run.said_ready && run.main_lives()) else { return };
         run.said_ready = true;
         self.timers.disarm(Slot::Ready);
         if run.is_executed && run.stop.is_none() {
@@ -39,14 +40,14 @@ impl Instance {
 
     /// The run sent a watchdog notification. As with systemd, the first one starts the timer if it was not running.
     pub(crate) fn watchdog_pinged(&mut self, turn: &mut Turn<'_>) {
-        if self.run.as_ref().is_some_and(|run| run.is_executed && run.main_lives && run.stop.is_none()) {
+        if self.run.as_ref().is_some_and(|run| run.is_executed && run.main_lives() && run.stop.is_none()) {
             self.wind_watchdog(turn);
         }
     }
 
     /// The run sets another watchdog interval; zero disables the watchdog.
     pub(crate) fn watchdog_changed(&mut self, turn: &mut Turn<'_>, interval: Duration) {
-        let Some(run) = self.run.as_mut().filter(|run| run.main_lives && run.stop.is_none()) else { return };
+        let Some(run) = self.run.as_mut().filter(|run| run.main_lives() && run.stop.is_none()) else { return };
         run.watchdog = Some(interval).filter(|interval| !interval.is_zero());
         match run.watchdog {
             None => self.timers.disarm(Slot::Watchdog),
@@ -58,6 +59,17 @@ impl Instance {
     /// The run triggered its watchdog.
     pub(crate) fn watchdog_tripped(&mut self, turn: &mut Turn<'_>) {
         self.fail_run(turn, StopCause::Watchdog { silent: None });
+    }
+
+    /// Its processes had too much memory. Returns what is left to the supervisor. A rule that a reload has removed since it
+    /// was measured does nothing.
+    pub(crate) fn memory_exceeded(&mut self, turn: &mut Turn<'_>, detail: &str) -> Option<OnFailure> {
+        let action = self.spec.memory_max?.action;
+        if action == OnFailure::None || self.is_failing() {
+            return None;
+        }
+        self.fail_run(turn, StopCause::Memory { detail: detail.into() });
+        self.is_failing().then_some(action)
     }
 
     /// Records the result of a check. Returns what is left to the supervisor: stopping this instance, or shutting down.
@@ -98,6 +110,7 @@ impl Instance {
         let Some(run) = &mut self.run else { return };
         run.stop.iter_mut().for_each(|plan| plan.lose(by));
         run.checks.iter_mut().for_each(|checks| checks.lose(by));
+        run.lose_time_of_hook(by);
     }
 
     /// A check could not be made: it is repeated soon, as if it had never started.
@@ -162,7 +175,7 @@ impl Instance {
         let has_lasted = self.timers.get(Slot::Start).is_none();
         // A reload may have given the program a readiness rule that this run cannot know.
         let is_ready = run.spec.ready.is_none() || run.said_ready;
-        if self.state == State::Starting && has_lasted && is_ready {
+        if self.state == State::Starting && has_lasted && is_ready && self.has_run_post_start(turn) {
             self.enter(turn, State::Running);
             self.note_readiness(turn);
         }
@@ -209,12 +222,13 @@ impl Instance {
     /// Treats the run as failed: it is stopped as configured, and its end goes through the restart policy.
     pub(super) fn fail_run(&mut self, turn: &mut Turn<'_>, cause: StopCause) {
         let is_up = matches!(self.state, State::Starting | State::Running);
-        let Some(run) = self.run.as_mut().filter(|run| is_up && run.main_lives && run.stop.is_none()) else { return };
-        run.stop = Some(StopPlan::begin(&self.program.stop, turn.now, None));
+        let Some(run) = self.run.as_mut().filter(|run| is_up && run.main_lives() && run.stop.is_none()) else { return };
+        run.stop = Some(StopPlan::begin(&self.program.stop, run.hook_times(&self.spec.hooks), turn.now, None));
         run.cause = Some(cause.clone());
         turn.effects.push_back(Effect::Publish(Event::Failing { instance: self.id, run: run.id, cause }));
         self.timers.clear();
         self.stop_checks(turn);
+        self.call_off_hook(turn);
         self.tell_change(turn);
         self.take_stop_step(turn);
     }

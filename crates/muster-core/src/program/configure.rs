@@ -23,11 +23,30 @@ impl Instance {
 
     /// The configuration its process was spawned with, as long as there is one; otherwise the current configuration.
     pub(crate) fn made_of(&self) -> &InstanceSpec {
-        self.run.as_ref().filter(|run| run.main_lives).map_or(&self.spec, |run| &run.spec)
+        self.run.as_ref().filter(|run| run.main_lives()).map_or(&self.spec, |run| &run.spec)
+    }
+
+    /// The configuration that its run was spawned with.
+    pub(crate) fn run_spec(&self) -> Option<&Arc<InstanceSpec>> {
+        self.run.as_ref().map(|run| &run.spec)
+    }
+
+    /// Gives an instance that was restored its configuration back; `None` if it has a run and that has none.
+    pub(crate) fn put_together(
+        &mut self,
+        program: Arc<ProgramSpec>,
+        spec: Arc<InstanceSpec>,
+        of_run: Option<Arc<InstanceSpec>>,
+    ) -> Option<()> {
+        (self.program, self.spec) = (program, spec);
+        if let Some(run) = &mut self.run {
+            run.spec = of_run?;
+        }
+        Some(())
     }
 
     fn change_probes(&mut self, turn: &mut Turn<'_>, was: &InstanceSpec) {
-        let is_watched = |run: &super::Run| run.is_executed && run.main_lives && run.stop.is_none();
+        let is_watched = |run: &super::Run| run.is_executed && run.main_lives() && run.stop.is_none();
         let Some(run) = self.run.as_mut().filter(|run| is_watched(run)) else { return };
         let checks = Checks::adapt(run.checks.as_deref(), was, &self.spec, turn.now);
         if run.checks.is_some() {

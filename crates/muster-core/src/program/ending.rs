@@ -1,16 +1,19 @@
 //! How a run ends: what is recorded, what the restart policy decides, and which ends are final.
 
+use serde::{Deserialize, Serialize};
+
 use muster_spec::{Goal, RunEnd, RunId, State};
 
-use super::{HISTORY, Instance, PastRun, Turn};
+use super::{HISTORY, Instance, PastRun, Run, Stage, Turn};
 use crate::cause::StopCause;
-use crate::effect::{Effect, EndedRun, Event};
+use crate::effect::Effect;
+use crate::event::{EndedRun, Event};
 use crate::restart::{self, Decision, Ended, Verdict};
 use crate::time::Time;
 use crate::timers::Slot;
 
 /// An end after which the policy does not restart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FinalEnd {
     pub(crate) at: Time,
     pub(crate) run: RunId,
@@ -21,8 +24,9 @@ pub(crate) struct FinalEnd {
 impl Instance {
     /// Handles the end of the main process: records how it ended, and decides what follows.
     pub(super) fn end_run(&mut self, turn: &mut Turn<'_>, end: RunEnd) {
-        let Some(run) = self.run.as_mut().filter(|run| run.main_lives) else { return };
-        run.main_lives = false;
+        let is_over = |run: &Run| matches!(run.stage, Stage::Leftovers | Stage::Gone);
+        let Some(run) = self.run.as_mut().filter(|run| !is_over(run)) else { return };
+        run.stage = Stage::Leftovers;
         let was_stopping = self.state == State::Stopping;
         let cause = run.cause.take();
         let has_failed = cause.as_ref().is_some_and(StopCause::is_failure);
@@ -37,6 +41,7 @@ impl Instance {
             end,
             verdict: Verdict::Stopped,
             left_behind: None,
+            failed_hooks: std::mem::take(&mut run.failed_hooks),
         };
         turn.effects.push_back(Effect::Publish(Event::Ended(Box::new(EndedRun {
             instance: self.id,
@@ -68,6 +73,7 @@ impl Instance {
                 self.remember(past);
             }
         }
+        self.call_off_hook(turn);
     }
 
     fn remember(&mut self, past: PastRun) {

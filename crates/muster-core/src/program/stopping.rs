@@ -6,11 +6,13 @@
 
 use std::time::Duration;
 
-use muster_spec::{Leftovers, RunId, Signal, SignalScope, State, StopKill};
+use muster_spec::{Hook, Leftovers, RunId, Signal, SignalScope, State, StopKill};
 
-use super::{Instance, Turn};
+use super::hooks::ENDING;
+use super::{Instance, Stage, Turn};
 use crate::cause::{Principal, StopCause};
-use crate::effect::{Effect, Event};
+use crate::effect::Effect;
+use crate::event::Event;
 use crate::leftover::LeftBehind;
 use crate::stop::{Step, StopPlan};
 use crate::time::Time;
@@ -22,10 +24,21 @@ impl Instance {
         self.run.as_ref().and_then(|run| run.stop.as_ref()).map(StopPlan::began)
     }
 
-    /// How long stopping its run may take before SIGKILL; once begun, how much longer.
+    /// How long stopping its run may take before SIGKILL, and its hooks; once begun, how much longer.
     pub(crate) fn patience(&self, now: Time) -> Duration {
-        let plan = self.run.as_ref().and_then(|run| run.stop.as_ref());
-        plan.map_or_else(|| self.program.patience(), |plan| plan.patience_left(now))
+        let hooks = &self.spec.hooks;
+        let after = hooks.timeout(Hook::PostStop);
+        let Some(run) = &self.run else { return self.program.patience().saturating_add(hooks.stop_timeout()) };
+        let hook_left = || run.hook.as_ref().and_then(|hook| hook.deadline).map_or(Duration::ZERO, |at| at.since(now));
+        match (run.stage, &run.stop) {
+            (Stage::Preparing, _) => ENDING.saturating_add(after),
+            (Stage::Gone, _) => hook_left(),
+            (_, Some(plan)) => plan.patience_left(now).saturating_add(after),
+            (_, None) => {
+                let before = run.hook_times(hooks).before.unwrap_or_default();
+                self.program.patience().saturating_add(before).saturating_add(after)
+            }
+        }
     }
 
     pub(crate) fn was_killed(&self) -> bool {
@@ -35,13 +48,25 @@ impl Instance {
     /// Begins to stop the run. With a budget, SIGKILL comes at the latest when that is used up.
     pub(crate) fn stop_run(&mut self, turn: &mut Turn<'_>, budget: Option<Duration>, cause: StopCause) {
         let Some(run) = &mut self.run else { return };
-        run.cause.get_or_insert(cause);
+        if run.stage != Stage::Gone {
+            run.cause.get_or_insert(cause);
+        }
+        run.limit(budget.map(|budget| turn.now + budget));
+        if matches!(run.stage, Stage::Preparing | Stage::Gone) {
+            // Only a hook of it is running.
+            self.enter_stopping(turn);
+            return self.call_off_hook(turn);
+        }
         let is_asked_already = run.stop.is_some();
         match &mut run.stop {
-            Some(plan) => budget.into_iter().for_each(|budget| plan.hurry(turn.now + budget)),
-            None => run.stop = Some(StopPlan::begin(&self.program.stop, turn.now, budget)),
+            Some(plan) => budget.into_iter().for_each(|budget| plan.limit(turn.now, turn.now + budget)),
+            None => {
+                let hooks = run.hook_times(&self.spec.hooks);
+                run.stop = Some(StopPlan::begin(&self.program.stop, hooks, turn.now, budget));
+            }
         }
         self.enter_stopping(turn);
+        self.call_off_hook(turn);
         if is_asked_already {
             self.rearm_stop();
         } else {
@@ -59,9 +84,17 @@ impl Instance {
 
     /// Sends SIGKILL now to the processes that a stop ends.
     pub(crate) fn kill_run(&mut self, turn: &mut Turn<'_>) {
+        self.kill_hook(turn);
         let Some(run) = &mut self.run else { return };
+        run.is_hurried = true;
+        if matches!(run.stage, Stage::Preparing | Stage::Gone) {
+            return self.enter_stopping(turn);
+        }
         match &mut run.stop {
             Some(plan) if plan.is_killing() => return,
+            Some(plan) if plan.is_before_signals() => {
+                run.stop = Some(StopPlan::kill(&self.program.stop, plan.began(), true));
+            }
             Some(plan) => plan.hurry(turn.now),
             None => run.stop = Some(StopPlan::kill(&self.program.stop, turn.now, true)),
         }
@@ -72,7 +105,7 @@ impl Instance {
 
     /// Processes left behind cannot ask for more time.
     pub(super) fn extend_stop(&mut self, until: Time) {
-        if let Some(plan) = self.run.as_mut().filter(|run| run.main_lives).and_then(|run| run.stop.as_mut()) {
+        if let Some(plan) = self.run.as_mut().filter(|run| run.main_lives()).and_then(|run| run.stop.as_mut()) {
             plan.extend(until);
             self.rearm_stop();
         }
@@ -90,6 +123,8 @@ impl Instance {
         let Some(run) = &mut self.run else { return };
         match &run.stop {
             None if self.program.stop.leftovers == Leftovers::Keep => self.disown(turn),
+            // The hook goes on, since it may have ended the main process. They have their turn after it.
+            Some(plan) if plan.is_before_signals() => self.rearm_stop(),
             Some(plan) if plan.ends() == StopKill::Main => self.disown(turn),
             Some(plan) => {
                 turn.effects.push_back(match (plan.ends(), plan.asks(), plan.asking()) {
@@ -117,18 +152,22 @@ impl Instance {
     }
 
     pub(super) fn take_stop_step(&mut self, turn: &mut Turn<'_>) {
+        self.end_late_pre_stop(turn);
         let Some(run) = &mut self.run else { return };
+        let main_lives = run.main_lives();
         let Some(plan) = &mut run.stop else { return };
         let (waited, was_killing) = (turn.now.since(plan.began()), plan.is_killing());
         match plan.advance(turn.now) {
-            Step::Ask(signal) if run.main_lives => {
+            Step::Hook => self.run_pre_stop(turn),
+            Step::Ask(_) if !main_lives && plan.ends() == StopKill::Main => return self.disown(turn),
+            Step::Ask(signal) if main_lives => {
                 let scope = plan.asks();
                 turn.effects.push_back(Effect::Signal { run: run.id, signal, scope });
                 turn.effects.push_back(Effect::Wake { run: run.id, scope });
             }
             Step::Ask(signal) => turn.effects.push_back(sweep(run.id, plan, signal)),
             Step::Kill => {
-                let (instance, id, cut_short, left_behind) = (self.id, run.id, plan.is_cut_short(), !run.main_lives);
+                let (instance, id, cut_short, left_behind) = (self.id, run.id, plan.is_cut_short(), !main_lives);
                 if !was_killing {
                     let event = Event::Killed { instance, run: id, waited, cut_short, left_behind };
                     turn.effects.push_back(Effect::Publish(event));
@@ -142,7 +181,7 @@ impl Instance {
                 let to_main = |scope| Effect::Signal { run: id, signal: Signal::KILL, scope };
                 turn.effects.push_back(match plan.ends() {
                     StopKill::Main => to_main(SignalScope::Main),
-                    StopKill::Group if run.main_lives => to_main(SignalScope::MainGroup),
+                    StopKill::Group if main_lives => to_main(SignalScope::MainGroup),
                     StopKill::Group | StopKill::Tree => sweep(id, plan, Signal::KILL),
                 });
             }
@@ -152,7 +191,8 @@ impl Instance {
 
     /// Arms the stop timer again after a change of state; the plan of the run continues.
     pub(super) fn rearm_stop(&mut self) {
-        if let Some(plan) = self.run.as_ref().and_then(|run| run.stop.as_ref()) {
+        let run = self.run.as_ref().filter(|run| run.stage != Stage::Gone);
+        if let Some(plan) = run.and_then(|run| run.stop.as_ref()) {
             self.timers.arm(Slot::Stop, plan.deadline());
         }
     }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use muster_spec::{Exit, Goal, InstanceId, InstanceSpec, Kind, ProgramSpec, RunEnd, RunId, Signal, State};
+use muster_spec::{Exit, Goal, Hook, InstanceId, InstanceSpec, Kind, ProgramSpec, RunEnd, RunId, Signal, State};
 
-use super::{Instance, PastRun};
+use super::{Instance, PastRun, Stage};
 use crate::cause::Principal;
 use crate::health::{Health, Readiness};
 use crate::restart;
@@ -60,12 +60,17 @@ impl Instance {
 
     /// When its run started, as long as the main process is alive.
     pub fn run_began(&self) -> Option<Time> {
-        self.run.as_ref().filter(|run| run.main_lives).map(|run| run.began)
+        self.run.as_ref().filter(|run| run.main_lives()).map(|run| run.began)
     }
 
     /// Whether its run's main process has exited and only other processes of the tree are left.
     pub fn has_leftovers(&self) -> bool {
-        self.run.as_ref().is_some_and(|run| !run.main_lives)
+        self.run.as_ref().is_some_and(|run| run.stage == Stage::Leftovers)
+    }
+
+    /// The hook of its run that is running.
+    pub fn phase(&self) -> Option<Hook> {
+        self.run.as_ref().and_then(|run| run.hook.as_ref()).map(|hook| hook.kind)
     }
 
     /// When the next run is due, in BACKOFF.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use muster_spec::{Exceeded, Forget, Judged, Limit, Reset, RestartPolicy, RestartWhen, StartFailures, Successes};
 
 use super::delay::{self, chosen};
@@ -21,7 +23,7 @@ const FAILED_START_FLOOR: Duration = Duration::from_millis(100);
 const SHORTAGE_MAX: Duration = Duration::from_secs(5);
 
 /// The restart history of an instance.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Consecutive ends that led to a restart; the exponent of the delay.
     pub failures: u32,

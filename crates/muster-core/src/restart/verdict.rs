@@ -5,10 +5,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use muster_spec::{Changed, Jitter, Limit, Preset, RestartWhen};
 
 /// The decision about an end, and the rule behind it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// It was being stopped, so the policy was not consulted.
     Stopped,
@@ -39,7 +42,7 @@ pub enum Verdict {
 }
 
 /// How a restart was computed.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Again {
     /// The delay before the next run, jitter included.
     pub delay: Duration,
@@ -74,7 +77,8 @@ pub struct Again {
 }
 
 /// How a delay was computed.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DelayRule {
     /// It had been RUNNING: at once, and not counted, as in supervisord.
     AtOnceAfterRunning,
@@ -120,7 +124,8 @@ pub enum DelayRule {
 }
 
 /// Why the count of failures was reset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CountReset {
     /// The run had been up long enough.
     Up {

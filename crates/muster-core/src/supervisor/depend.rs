@@ -16,7 +16,8 @@ use muster_spec::{DependencyCondition, Goal, InstanceId, Kind, State};
 use super::Supervisor;
 use crate::batch::Purpose;
 use crate::cause::{Asker, StopCause};
-use crate::effect::{Effect, Event};
+use crate::effect::Effect;
+use crate::event::Event;
 use crate::graph::Met;
 use crate::health::{Health, Readiness};
 use crate::program::Instance;
@@ -163,9 +164,10 @@ impl Supervisor {
             return Vec::new();
         };
         let leftovers = instance.has_leftovers().then(|| "the processes that its last run left behind".to_owned());
+        let hook = instance.phase().map(|hook| format!("its {}", hook.name()));
         let others = instance.is_held().then(|| "the programs that are restarted with it".to_owned());
         let needs = self.graph.missing(self.place(id)).map(|(need, condition)| self.describe_need(need, condition));
-        leftovers.into_iter().chain(others).chain(needs).collect()
+        leftovers.into_iter().chain(hook).chain(others).chain(needs).collect()
     }
 
     fn describe_need(&self, need: usize, condition: DependencyCondition) -> String {

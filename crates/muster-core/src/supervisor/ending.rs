@@ -7,7 +7,8 @@ use muster_spec::{ExitStatus, InstanceId, ShutdownBudget, ShutdownOrder, Signal,
 use super::Supervisor;
 use crate::batch::Purpose;
 use crate::cause::ShutdownReason;
-use crate::effect::{Effect, Event};
+use crate::effect::Effect;
+use crate::event::Event;
 use crate::order::Wave;
 use crate::program::{FinalEnd, Instance};
 use crate::serial::critical;
@@ -197,9 +198,10 @@ impl Supervisor {
         self.last_failure().map_or(0, |(_, end)| end.code)
     }
 
-    fn explain_signal(&self, signal: Signal, sender: Option<InstanceId>, code: u8) -> String {
+    fn explain_sender(&self, signal: Option<Signal>, sender: Option<InstanceId>, code: u8) -> String {
         let sender = sender.and_then(|id| self.get(id)).map(|instance| format!("{:?}", instance.name()));
-        let by = format!("stopped by {signal} from {}", sender.as_deref().unwrap_or("a program"));
+        let what = signal.map_or("a request".to_owned(), |signal| signal.to_string());
+        let by = format!("stopped by {what} from {}", sender.as_deref().unwrap_or("a program"));
         match self.last_failure().filter(|_| code != 0).and_then(|(id, _)| self.get(id)) {
             Some(failed) => format!("{by}; {:?} failed last", failed.name()),
             None => by,
@@ -212,9 +214,10 @@ impl Supervisor {
     fn explain_exit(&self, reason: &ShutdownReason, code: u8) -> String {
         match reason {
             ShutdownReason::Signal(signal) => format!("stopped by {signal}"),
-            ShutdownReason::Program { signal, sender } => self.explain_signal(*signal, *sender, code),
+            ShutdownReason::Program { signal, sender } => self.explain_sender(*signal, *sender, code),
             ShutdownReason::Command(_) => "stopped by musterctl".to_owned(),
             ShutdownReason::Probe(id) => format!("a probe of {:?} failed for good", self.instance(*id).name()),
+            ShutdownReason::Memory(id) => format!("{:?} had too much memory", self.instance(*id).name()),
             ShutdownReason::Done if code == 0 => "every program has succeeded".to_owned(),
             ShutdownReason::Done if self.exit_cause(reason).is_none() => self.explain_vain_wait(),
             ShutdownReason::Essential(_) | ShutdownReason::Done => {
@@ -239,7 +242,7 @@ impl Supervisor {
         match reason {
             ShutdownReason::Signal(_) | ShutdownReason::Command(_) => None,
             ShutdownReason::Program { .. } => self.last_failure().map(|(id, _)| id),
-            ShutdownReason::Essential(id) | ShutdownReason::Probe(id) => Some(*id),
+            ShutdownReason::Essential(id) | ShutdownReason::Probe(id) | ShutdownReason::Memory(id) => Some(*id),
             ShutdownReason::Done => self.first_failure().map(|(id, _)| id),
         }
     }

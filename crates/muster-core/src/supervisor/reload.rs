@@ -2,7 +2,8 @@
 //!
 //! A manual start or stop survives a reload only if configured: what the reload starts or restarts follows its
 //! `autostart`, except that with `restart = "unless-stopped"` a program stopped by hand stays down. A running program
-//! that must be restarted is started again whatever its `autostart`. All stops are one batch, in the order of the
+//! that must be restarted is started again whatever its `autostart`. An additional instance does as the others of its
+//! program do. All stops are one batch, in the order of the
 //! configuration the programs were started by; restarted programs start once all of them are down.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -13,7 +14,8 @@ use muster_spec::{Goal, InstanceId, InstanceSpec, ProgramSpec, RestartWhen, Stat
 use super::{NOWHERE, Supervisor, depend};
 use crate::batch::Purpose;
 use crate::cause::{Asker, Principal};
-use crate::effect::{Effect, Event};
+use crate::effect::Effect;
+use crate::event::Event;
 use crate::graph::Graph;
 use crate::order::{Group, Wave};
 use crate::plan::{Difference, ReloadPlan, difference, plan, plan_of_restart};
@@ -76,6 +78,7 @@ impl Supervisor {
         let mut known: HashMap<(String, u32), InstanceId> =
             self.instances.iter().map(|instance| (at(instance), instance.id())).collect();
         let mut steps = Steps::default();
+        let mut additional = Vec::new();
         let booted = if restarts_all { started_at_boot(programs) } else { HashSet::new() };
         for (program, spec) in programs.iter().flat_map(|program| program.instances.iter().map(move |it| (program, it)))
         {
@@ -95,18 +98,37 @@ impl Supervisor {
                     self.places.push(NOWHERE);
                     if booted.contains(program.name.as_str()) {
                         steps.fresh.push(id);
-                    } else if program.autostart {
-                        steps.started.push(id);
+                    } else {
+                        additional.push((id, program));
                     }
                     id
                 }
             };
             steps.members.push((id, Arc::clone(program), Arc::clone(spec)));
         }
+        let up = if additional.is_empty() {
+            HashMap::new()
+        } else {
+            self.up_after(steps.started.iter().chain(&steps.restarted))
+        };
+        let does_as_others =
+            |program: &ProgramSpec| up.get(program.name.as_str()).copied().unwrap_or(program.autostart);
+        let starting = additional.into_iter().filter(|(_, program)| does_as_others(program));
+        steps.started.extend(starting.map(|(id, _)| id).collect::<Vec<_>>());
         let gone = known.into_values().filter(|&id| !self.instance(id).is_leaving());
         steps.removed = gone.collect();
         steps.removed.sort_unstable();
         steps
+    }
+
+    /// Whether any instance of a program is to be up, for each program that has instances, once these have been started.
+    fn up_after<'a>(&self, started: impl Iterator<Item = &'a InstanceId>) -> HashMap<&str, bool> {
+        let mut up = HashMap::new();
+        for instance in self.instances.iter().filter(|instance| !instance.is_leaving()) {
+            *up.entry(instance.program().name.as_str()).or_default() |= instance.goal() == Goal::Up;
+        }
+        up.extend(started.map(|&id| (self.instance(id).program().name.as_str(), true)));
+        up
     }
 
     /// Decides what happens to an instance that stays, which may have to be restarted.

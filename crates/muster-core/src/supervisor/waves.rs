@@ -9,7 +9,8 @@ use muster_spec::{InstanceId, ShutdownOrder, Signal};
 
 use super::Supervisor;
 use crate::batch::{BatchId, Next, Purpose};
-use crate::effect::{Effect, Event};
+use crate::effect::Effect;
+use crate::event::Event;
 use crate::order::{Member, Wave, stop_waves};
 use crate::program::Instance;
 use crate::serial::{self, one_after_another};

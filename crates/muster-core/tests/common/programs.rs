@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use muster_core::{Principal, Settings, Time};
 use muster_spec::{
-    CheckSpec, Dependency, DependencyCondition, Essential, Exit, HostPort, InstanceSpec, Kind, Leftovers, OutputSpec,
-    ProbeKind, ProbeSpec, ProcessSpec, ProgramSpec, ReadySpec, RestartPolicy, RestartWhen, RunEnd, Signal, SpawnError,
-    SpawnStep, StopKill, StopScope, StopSpec, StopStep, Target,
+    CheckSpec, Dependency, DependencyCondition, Essential, Exit, HostPort, InstanceSpec, Kind, Leftovers, Numprocs,
+    OutputSpec, ProbeKind, ProbeSpec, ProcessSpec, ProgramSpec, ReadySpec, RestartPolicy, RestartWhen, RunEnd, Signal,
+    SpawnError, SpawnStep, StopKill, StopScope, StopSpec, StopStep, Target,
 };
 
 pub const fn ms(n: u64) -> Duration {
@@ -26,7 +26,7 @@ pub const fn at(span: Duration) -> Time {
 pub const SETTINGS: Settings = Settings { exit_when_done: false, ..Settings::DEFAULT };
 
 /// The principal of every request in these tests.
-pub const ROOT: Principal = Principal { uid: 0 };
+pub const ROOT: Principal = Principal::Uid(0);
 
 /// A service with the configuration's defaults.
 pub fn program(name: &str) -> ProgramSpec {
@@ -46,6 +46,8 @@ pub fn program(name: &str) -> ProgramSpec {
         essential: Essential::No,
         stop: stop_with(&[(Signal::TERM, s(10))]),
         reload_signal: Some(Signal::HUP),
+        unshown: None,
+        numprocs: Numprocs::of(1),
         instances: vec![Arc::new(instance(name.to_owned(), 0))],
     }
 }
@@ -138,7 +140,9 @@ fn instance(name: String, index: u32) -> InstanceSpec {
         ready: None,
         start_timeout: InstanceSpec::START_TIMEOUT,
         watchdog: None,
+        memory_max: None,
         probes: Vec::new(),
+        hooks: muster_spec::Hooks::default(),
         name,
         index,
     }

@@ -10,6 +10,7 @@
 mod common;
 mod model;
 mod policy;
+mod step;
 mod story;
 mod two;
 

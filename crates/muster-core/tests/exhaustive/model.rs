@@ -395,6 +395,20 @@ impl Model {
         }
     }
 
+    /// Everything is stopped and started as at boot; failures are forgotten, whatever the policy.
+    pub fn boots_again(&mut self) {
+        if self.closing.is_some() {
+            return;
+        }
+        self.past = Past::default();
+        self.is_wanted = true;
+        if self.has_main() {
+            self.ask_to_stop(None);
+        } else {
+            self.wake();
+        }
+    }
+
     pub fn stop(&mut self, request: u64) {
         let is_down = self.body == Body::Nothing;
         if is_down && matches!(self.rest, Rest::Down | Rest::Ended | Rest::GivenUp) {

@@ -19,6 +19,7 @@ use muster_spec::{
 use crate::common::programs::{ROOT, killed_by, missing, ms, probe, program, s, with};
 use crate::common::witness::{OPERATORS_SIGNAL, Witness};
 use crate::model::{Act, Model, Rules};
+use crate::step::{STEPS, Step};
 
 struct Fingerprint(DefaultHasher);
 
@@ -31,57 +32,14 @@ impl Write for Fingerprint {
 
 const ONE: InstanceId = InstanceId(0);
 
-/// The possible steps.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Step {
-    Boots,
-    StartIsAsked,
-    StopIsAsked,
-    RestartIsAsked,
-    /// TERM to the daemon, the first or a further one.
-    TermComes,
-    IsSpawned,
-    IsNotSpawned,
-    ExitsWell,
-    /// Exits with a status in odd runs, is killed by a signal in even ones.
-    Fails,
-    TreeIsGone,
-    TimePasses,
-    /// To shortly before the next deadline.
-    AlmostEnoughTimePasses,
-    SaysReady,
-    AsksForTime,
-    Pings,
-    CheckSucceeds,
-    CheckFails,
-}
-
-const STEPS: [Step; 17] = [
-    Step::Boots,
-    Step::StartIsAsked,
-    Step::StopIsAsked,
-    Step::RestartIsAsked,
-    Step::TermComes,
-    Step::IsSpawned,
-    Step::IsNotSpawned,
-    Step::ExitsWell,
-    Step::Fails,
-    Step::TreeIsGone,
-    Step::TimePasses,
-    Step::AlmostEnoughTimePasses,
-    Step::SaysReady,
-    Step::AsksForTime,
-    Step::Pings,
-    Step::CheckSucceeds,
-    Step::CheckFails,
-];
-
 const A_LITTLE: Duration = ms(1);
 /// Longer than any timeout of the stories, and less than two of them within a shutdown's budget.
 const MORE_TIME: Duration = s(7);
 
 #[derive(Clone)]
 struct Scene {
+    programs: [Arc<ProgramSpec>; 1],
+    settings: Settings,
     core: Supervisor,
     model: Model,
     witness: Witness,
@@ -141,6 +99,8 @@ fn opening(rules: &Rules) -> Scene {
     Scene {
         core: Supervisor::new(settings, &programs, 0),
         witness: Witness::new(settings, &programs),
+        programs,
+        settings,
         model: Model::new(rules.clone()),
         request: 0,
         heard: Vec::new(),
@@ -191,6 +151,8 @@ fn can_happen(scene: &Scene, told: &[Step], step: Step) -> bool {
     match step {
         Step::Boots => told.is_empty(),
         Step::StartIsAsked | Step::StopIsAsked | Step::RestartIsAsked | Step::TermComes => true,
+        // A daemon that has not booted reads nothing again.
+        Step::BootsAgain => told.first() == Some(&Step::Boots),
         Step::IsSpawned | Step::IsNotSpawned => model.has_main() && !model.is_executed(),
         // It may be killed before it has executed its program, but cannot succeed.
         Step::ExitsWell => model.has_main() && model.is_executed(),
@@ -237,6 +199,11 @@ impl Scene {
             Step::RestartIsAsked => {
                 model.restart(self.request);
                 command(self.request, Verb::Restart)
+            }
+            Step::BootsAgain => {
+                model.boots_again();
+                let (programs, settings) = (self.programs.to_vec(), self.settings);
+                Input::Reloaded { request: None, by: None, programs, settings, restarts_all: true }
             }
             Step::TermComes => {
                 model.signal_to_daemon();
@@ -469,6 +436,8 @@ fn act(effect: Effect) -> Option<Act> {
         | Effect::Publish(_)
         | Effect::StartProbe { .. }
         | Effect::StopProbes { .. }
+        | Effect::RunHook { .. }
+        | Effect::EndHook { .. }
         | Effect::NameLeftovers { .. } => None,
     }
 }

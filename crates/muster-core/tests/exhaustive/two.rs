@@ -34,6 +34,8 @@ enum Step {
     Pings(InstanceId),
     /// Replaces the active configuration with another of the scene's.
     IsReconfigured(usize),
+    /// The same, and everything starts again as at boot: supervisord's HUP.
+    BootsAgain(usize),
 }
 
 fn steps() -> Vec<Step> {
@@ -45,6 +47,7 @@ fn steps() -> Vec<Step> {
         Step::Asked(Verb::Restart, "app"),
         Step::Asked(Verb::Start, "db"),
         Step::Asked(Verb::Restart, "db"),
+        Step::BootsAgain(0),
         Step::TermComes,
         Step::TimePasses,
     ];
@@ -58,6 +61,7 @@ struct Scene {
     witness: Witness,
     now: Time,
     requests: u64,
+    settings: Settings,
     configurations: Rc<[Vec<Arc<ProgramSpec>>]>,
     /// The unanswered probes.
     checks: BTreeSet<(RunId, usize)>,
@@ -67,7 +71,7 @@ fn scene_of(configurations: Vec<Vec<Arc<ProgramSpec>>>, settings: Settings) -> S
     let core = Supervisor::new(settings, &configurations[0], 0);
     let witness = Witness::new(settings, &configurations[0]);
     let (now, requests, checks) = (Time::ZERO, 0, BTreeSet::new());
-    let mut scene = Scene { core, witness, now, requests, configurations: configurations.into(), checks };
+    let mut scene = Scene { core, witness, now, requests, settings, configurations: configurations.into(), checks };
     scene.hand(Input::Booted).expect("nothing can go wrong yet");
     scene
 }
@@ -84,7 +88,7 @@ impl Scene {
     fn can_happen(&self, step: Step) -> bool {
         let is = |id: InstanceId, fits: &dyn Fn(&Instance) -> bool| self.core.get(id).is_some_and(fits);
         match step {
-            Step::Asked(..) | Step::TermComes | Step::IsReconfigured(_) => true,
+            Step::Asked(..) | Step::TermComes | Step::IsReconfigured(_) | Step::BootsAgain(_) => true,
             Step::IsSpawned(id) => is(id, &|it| it.state() == State::Starting) && !self.witness.is_executed(id),
             Step::Fails(id) => is(id, &|it| it.run_began().is_some()),
             Step::TreeIsGone(id) => is(id, &Instance::has_leftovers),
@@ -118,10 +122,11 @@ impl Scene {
                 self.checks.remove(&(run, probe));
                 Input::ProbeFinished { run, probe, outcome: ProbeOutcome { success, detail: String::new() } }
             }
-            Step::IsReconfigured(which) => {
+            Step::IsReconfigured(which) | Step::BootsAgain(which) => {
                 self.requests += 1;
                 let (request, programs) = (Some(RequestId(self.requests)), self.configurations[which].clone());
-                Input::Reloaded { request, by: None, programs, settings: SETTINGS, restarts_all: false }
+                let restarts_all = matches!(step, Step::BootsAgain(_));
+                Input::Reloaded { request, by: None, programs, settings: self.settings, restarts_all }
             }
             Step::TimePasses => {
                 self.now = self.core.poll_timeout().unwrap_or(self.now);
@@ -297,6 +302,9 @@ fn watched_steps() -> Vec<Step> {
         Step::IsReconfigured(0),
         Step::IsReconfigured(1),
         Step::IsReconfigured(2),
+        Step::BootsAgain(0),
+        Step::BootsAgain(1),
+        Step::BootsAgain(2),
         Step::TermComes,
         Step::TimePasses,
     ];

@@ -9,6 +9,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod operator;
+mod pair;
 mod world;
 
 use world::World;

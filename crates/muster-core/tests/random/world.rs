@@ -12,6 +12,7 @@ use muster_spec::{Exit, ProgramSpec, RunId, Signal, State};
 use crate::common::programs::{ROOT, killed_by, missing, ms, s};
 use crate::common::witness::Witness;
 use crate::operator::{self, Dice};
+use crate::pair::Pair;
 
 /// The processes and the behaviour of one run.
 struct Being {
@@ -44,7 +45,7 @@ enum Fate {
 }
 
 pub struct World {
-    core: Supervisor,
+    both: Pair,
     witness: Witness,
     settings: Settings,
     programs: Vec<Arc<ProgramSpec>>,
@@ -65,7 +66,7 @@ impl World {
         let settings = operator::settings(&mut dice);
         let programs = operator::programs(&mut dice);
         World {
-            core: Supervisor::new(settings, &programs, seed),
+            both: Pair::new(Supervisor::new(settings, &programs, seed), seed),
             witness: Witness::new(settings, &programs),
             settings,
             programs,
@@ -109,7 +110,7 @@ impl World {
         let request = Some(RequestId(self.counter)).filter(|_| self.dice.one_in(2));
         let (settings, restarts_all) = (self.settings, self.dice.one_in(4));
         let input = Input::Reloaded { request, by: None, programs: programs.clone(), settings, restarts_all };
-        if !self.core.is_shutting_down() {
+        if !self.both.one.is_shutting_down() {
             self.programs = programs;
         }
         self.hand(input)
@@ -135,7 +136,7 @@ impl World {
         if self.witness.has_exited.is_some() {
             return self.is_over();
         }
-        let restless = self.core.snapshot().iter().find(|one| !one.state().is_final() || one.is_live());
+        let restless = self.both.one.snapshot().iter().find(|one| !one.state().is_final() || one.is_live());
         if let Some(one) = restless {
             return Err(format!("{} is still {} long after the last stop", one.name(), one.state()));
         }
@@ -172,7 +173,7 @@ impl World {
             self.hand(Input::Exited { run, exit: Exit::Code(0) })?;
             self.hand(Input::TreeGone { run })?;
         }
-        self.core.handle_timeout(self.now + s(1000));
+        self.both.handle_timeout(self.now + s(1000));
         self.drain()
     }
 }
@@ -187,7 +188,7 @@ impl World {
     fn live_until(&mut self, mut until: Time) -> Result<(), String> {
         while self.witness.has_exited.is_none() {
             let fate = self.fates.peek().map(|Reverse((at, ..))| *at);
-            let due = self.core.poll_timeout();
+            let due = self.both.one.poll_timeout();
             let Some(next) = fate.into_iter().chain(due).min().filter(|&at| at <= until) else { break };
             self.now = self.now.max(next);
             until = until + self.oversleep();
@@ -196,7 +197,7 @@ impl World {
                 self.fulfil()?;
             } else {
                 self.say(|| "time passes".to_owned());
-                self.core.handle_timeout(self.now);
+                self.both.handle_timeout(self.now);
                 self.drain()?;
             }
         }
@@ -276,8 +277,8 @@ impl World {
 impl World {
     fn hand(&mut self, input: Input) -> Result<(), String> {
         self.say(|| format!("-> {}", brief(format!("{input:?}"))));
-        self.witness.hears(&input, &self.core);
-        self.core.handle_input(self.now, input.clone());
+        self.witness.hears(&input, &self.both.one);
+        self.both.handle_input(self.now, input.clone());
         self.drain()?;
         // An input about a process may be repeated; the second one is late.
         let is_news = matches!(
@@ -285,8 +286,8 @@ impl World {
             Input::Exited { .. } | Input::MainLost { .. } | Input::TreeGone { .. } | Input::SpawnFailed { .. }
         );
         if is_news && self.dice.one_in(10) {
-            self.core.handle_input(self.now, input.clone());
-            if let Some(effect) = self.core.poll_effect() {
+            self.both.handle_input(self.now, input.clone());
+            if let Some(effect) = self.both.poll_effect()? {
                 return Err(format!("{input:?} is repeated, and causes {effect:?}"));
             }
         }
@@ -294,7 +295,7 @@ impl World {
     }
 
     fn drain(&mut self) -> Result<(), String> {
-        while let Some(effect) = self.core.poll_effect() {
+        while let Some(effect) = self.both.poll_effect()? {
             self.say(|| format!("   {}", brief(format!("{effect:?}"))));
             self.witness.sees(self.now, &effect)?;
             self.carry_out(&effect);
@@ -304,7 +305,7 @@ impl World {
                 return Err(format!("the shutdown ended at {}, after its budget at {end}", self.now));
             }
         }
-        self.witness.looks(&self.core)
+        self.witness.looks(&self.both.one)
     }
 
     fn carry_out(&mut self, effect: &Effect) {
@@ -400,7 +401,7 @@ impl World {
 
     fn say(&mut self, what: impl FnOnce() -> String) {
         if self.is_logging {
-            let living = self.core.snapshot().iter().filter(|one| one.state() != State::Stopped).count();
+            let living = self.both.one.snapshot().iter().filter(|one| one.state() != State::Stopped).count();
             self.log.push(format!("{:>10} ({living}) {}", self.now.to_string(), what()));
         }
     }

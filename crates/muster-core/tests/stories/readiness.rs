@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use muster_core::{Event, Health, Input, Readiness, StopCause};
-use muster_spec::{CheckSpec, HostPort, OnFailure, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, RestartWhen, Signal};
+use muster_spec::{
+    CheckSpec, HostPort, MemoryLimit, OnFailure, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, RestartWhen, Signal,
+};
 
 use crate::common::programs::{ms, notifying, probe, probed, program, quick, s, when, with};
 use crate::stage::Stage;
@@ -370,4 +372,51 @@ fn a_requested_stop_is_recorded_with_its_client() {
     stage.spawned("web");
     stage.exits("web", 1);
     assert_eq!(last_cause(&stage, "web"), None);
+}
+
+fn limited(action: OnFailure) -> Stage {
+    let limit = MemoryLimit { action, ..MemoryLimit::of(1 << 29) };
+    Stage::booted([with(quick("web"), |spec| spec.memory_max = Some(limit))])
+}
+
+fn exceeds(stage: &mut Stage) {
+    stage.hand(Input::MemoryExceeded { run: stage.run("web"), detail: "612 MB (PSS) over 512 MB for 10s".to_owned() });
+}
+
+#[test]
+fn too_much_memory_fails_the_run_and_its_policy_decides() {
+    let mut stage = limited(OnFailure::Restart);
+    let run = stage.run("web");
+    exceeds(&mut stage);
+    stage.did("TERM web");
+    // Whatever it has meanwhile.
+    exceeds(&mut stage);
+    stage.did_nothing();
+    stage.exits("web", 0);
+    stage.stands("web BACKOFF");
+    assert_eq!(last_cause(&stage, "web").as_deref(), Some("memory: 612 MB (PSS) over 512 MB for 10s"));
+    stage.did("sweep web with TERM");
+    // A message about the run that has ended.
+    stage.hand(Input::MemoryExceeded { run, detail: String::new() });
+    stage.did_nothing();
+    stage.stands("web BACKOFF");
+}
+
+#[test]
+fn too_much_memory_may_stop_the_program_or_do_nothing() {
+    let mut stage = limited(OnFailure::Stop);
+    exceeds(&mut stage);
+    stage.did("TERM web");
+    stage.exits("web", 0);
+    stage.after(s(600));
+    stage.stands("web STOPPED");
+
+    let mut stage = limited(OnFailure::None);
+    exceeds(&mut stage);
+    stage.did_nothing();
+    // A reload has removed the limit since it was measured.
+    let mut stage = Stage::booted([quick("web")]);
+    exceeds(&mut stage);
+    stage.did_nothing();
+    stage.stands("web RUNNING");
 }

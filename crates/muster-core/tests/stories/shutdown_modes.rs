@@ -231,8 +231,10 @@ fn repeated_signals_are_ignored_if_so_configured() {
 
 fn told_by(stage: &mut Stage, sender: &str) -> (u8, String) {
     let sender = stage.core.find(sender).map(muster_core::Instance::id);
-    stage
-        .hand(Input::ShutdownAsked { reason: ShutdownReason::Program { signal: Signal::TERM, sender }, timeout: None });
+    stage.hand(Input::ShutdownAsked {
+        reason: ShutdownReason::Program { signal: Some(Signal::TERM), sender },
+        timeout: None,
+    });
     stage.after(s(20));
     let ended = stage.events.iter().find_map(|event| match event {
         Event::ShutdownEnded(account) => Some((account.code, account.why.to_string())),
@@ -291,7 +293,7 @@ fn a_restarted_failure_and_a_start_that_fails_count_and_a_requested_stop_does_no
     // One that crashes during the shutdown, before its turn.
     let mut late = Stage::with(FAILURES, [ranked("db", 1), ranked("listener", 2)]).boot();
     let sender = late.core.find("listener").map(muster_core::Instance::id);
-    let reason = ShutdownReason::Program { signal: Signal::TERM, sender };
+    let reason = ShutdownReason::Program { signal: Some(Signal::TERM), sender };
     late.hand(Input::ShutdownAsked { reason, timeout: None });
     late.exits("db", 9);
     ends(&mut late, "listener");

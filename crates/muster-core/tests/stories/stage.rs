@@ -235,6 +235,7 @@ impl Stage {
                 self.deeds.push(format!("check {name} of {}", self.name(run)));
             }
             Effect::NameLeftovers { killed, .. } => self.to_name.push(killed),
+            Effect::RunHook { .. } | Effect::EndHook { .. } => panic!("no program of these stories has hooks"),
             Effect::StopProbes { run } => self.deeds.push(format!("stop checking {}", self.name(run))),
             Effect::SignalStrays { signal } => self.deeds.push(format!("{} strays", bare(signal))),
             Effect::Reply { request, outcome } => drop(self.answers.insert(request, self.words(outcome))),

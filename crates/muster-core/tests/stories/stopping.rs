@@ -38,7 +38,7 @@ fn a_stopped_process_is_continued_so_that_it_can_act_on_the_signal() {
 #[test]
 fn an_ended_run_names_the_client_that_stopped_or_signalled_it() {
     let mut stage = Stage::booted([quick("web")]);
-    let alice = Principal { uid: 1000 };
+    let alice = Principal::Uid(1000);
     let (signal, scope) = (OPERATORS_SIGNAL, SignalScope::Main);
     for (request, verb, by) in [(1, Verb::Signal { signal, scope }, alice), (2, Verb::Stop, ROOT)] {
         let (request, select) = (RequestId(request), "web".parse().unwrap());

@@ -1,5 +1,6 @@
 //! Sections to groups, in the original's order: `[group:x]` first, then what is in none.
 
+use muster_spec::arrange;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
@@ -32,7 +33,7 @@ pub(super) fn groups(reader: &mut Reader<'_>) -> Vec<Group> {
             }
         }
     }
-    groups.sort_by(|one, other| (one.priority, &one.name).cmp(&(other.priority, &other.name)));
+    arrange::sort_by(&mut groups, |one, other| (one.priority, &one.name).cmp(&(other.priority, &other.name)));
     groups
 }
 

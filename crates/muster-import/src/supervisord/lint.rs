@@ -19,6 +19,9 @@ const KEEPERS: [&str; 7] = ["sshd", "dockerd", "containerd", "crond", "cron", "t
 /// The longest command that is looked into, in bytes: Linux takes arguments of 128 KiB.
 const LONGEST_COMMAND: usize = 128 << 10;
 
+/// The one handler of results besides the default: that of the package supervisor-stdout.
+pub(super) const PRINTS: &str = "supervisor_stdout:event_handler";
+
 pub(super) fn configuration(reader: &mut Reader<'_>, section: usize, settings: &Settings, groups: &[Group]) {
     if settings.nodaemon {
         foreground_keys(reader, section);
@@ -27,6 +30,7 @@ pub(super) fn configuration(reader: &mut Reader<'_>, section: usize, settings: &
     for group in groups {
         if let GroupKind::Listener { result_handler, .. } = &group.kind
             && Some(result_handler.as_str()) != RESULT_HANDLER.default
+            && result_handler != PRINTS
         {
             let quoted = reader.quoted(group.section, RESULT_HANDLER.key, result_handler);
             let message = format!("Python plugins are not available{quoted}");
@@ -145,7 +149,7 @@ pub(super) fn servers(reader: &mut Reader<'_>, servers: &[Server]) {
             }
             Address::Inet { .. } => {
                 let message = "no username on an address that others reach: it will not be opened";
-                ("port", message, "set username and password, listen on 127.0.0.1, or use [unix_http_server]")
+                ("port", message, "set username and password, listen on 127.0.0.1, or write open = true in [musterd]")
             }
         };
         let original = format!("Server '{name}' running without any HTTP authentication checking");

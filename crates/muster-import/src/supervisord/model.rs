@@ -1,6 +1,7 @@
 //! A supervisord configuration, typed and in the original's order. Values are not interpreted: numbers may be
 //! negative, a command is text until a start, and a log file need not be writable.
 
+use muster_spec::arrange::Gather;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use super::problem::{SourcePlace, Warning};
 use super::sections::{Entry, Section};
 use super::world::User;
+pub use muster_spec::Login;
 use muster_supervisord::signals;
 
 /// A configuration without mistakes.
@@ -110,7 +112,7 @@ impl Variables {
 impl FromIterator<(String, String)> for Variables {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Variables {
         // Of two with one name the last counts.
-        let sorted: BTreeMap<String, String> = pairs.into_iter().collect();
+        let sorted: BTreeMap<String, String> = pairs.into_iter().gather();
         Variables(sorted.into_iter().collect())
     }
 }
@@ -191,21 +193,6 @@ pub enum Address {
         /// Its owner, if it is changed.
         chown: Option<Owner>,
     },
-}
-
-/// Name and password of a server. The debug form hides the password.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Login {
-    /// The name.
-    pub username: String,
-    /// The password, or `{SHA}` and its hash.
-    pub password: String,
-}
-
-impl fmt::Debug for Login {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Login").field("username", &self.username).finish_non_exhaustive()
-    }
 }
 
 /// `user:group`.

@@ -88,13 +88,24 @@ pub struct Warning {
     pub original: Option<String>,
     /// The original's CRIT line, if it logs one later.
     pub critical: Option<String>,
+    /// Whether it is only a note: musterd does this otherwise than the original, on purpose.
+    pub is_note: bool,
 }
 
 impl Warning {
     pub(super) fn new(place: &SourcePlace, section: &str, message: impl Into<String>) -> Warning {
         let section = Some(section.to_owned()).filter(|name| !name.is_empty());
         let (option, hint, original, critical) = (None, None, None, None);
-        Warning { place: place.clone(), section, option, message: message.into(), hint, original, critical }
+        Warning {
+            place: place.clone(),
+            section,
+            option,
+            message: message.into(),
+            hint,
+            original,
+            critical,
+            is_note: false,
+        }
     }
 
     /// One that was found elsewhere.
@@ -103,6 +114,12 @@ impl Warning {
         let file = Arc::from(found.file.to_string_lossy());
         let place = SourcePlace { file, line: number(found.line), column: number(found.column) };
         Warning { hint: found.hint.clone(), ..Warning::new(&place, "", &found.message) }
+    }
+
+    /// Of a difference on purpose.
+    pub(super) fn note(mut self) -> Warning {
+        self.is_note = true;
+        self
     }
 
     pub(super) fn option(mut self, key: &str) -> Warning {
@@ -129,7 +146,8 @@ impl Warning {
 impl Warning {
     /// The oddity as it is shown to people.
     pub fn diagnostic(&self) -> Diagnostic {
-        diagnostic(Severity::Warning, &self.place, &self.message, self.hint.as_deref(), self.section.as_deref())
+        let severity = if self.is_note { Severity::Note } else { Severity::Warning };
+        diagnostic(severity, &self.place, &self.message, self.hint.as_deref(), self.section.as_deref())
     }
 }
 

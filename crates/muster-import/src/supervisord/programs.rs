@@ -3,6 +3,7 @@
 //! Most values are read once. Those that may differ are read again for each of `numprocs`, and there the names grow:
 //! a process sees its own variables and those of the processes before it.
 
+use muster_spec::arrange;
 use muster_supervisord::expand::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -70,7 +71,7 @@ pub(super) fn processes(reader: &mut Reader<'_>, section: usize, group: &str) ->
             None => break,
         }
     }
-    processes.sort_by(|one, other| (one.priority, &one.name).cmp(&(other.priority, &other.name)));
+    arrange::sort_by(&mut processes, |one, other| (one.priority, &one.name).cmp(&(other.priority, &other.name)));
     processes
 }
 

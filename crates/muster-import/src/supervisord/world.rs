@@ -1,6 +1,8 @@
 //! The machine as the reader sees it: one trait, so a configuration can be read with the users, directories and files
 //! of another machine.
 
+use muster_spec::Resource;
+
 /// A user as the password database has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
@@ -57,6 +59,11 @@ pub trait World {
 
     /// The names in a directory, in any order; none if it cannot be read.
     fn entries(&self, directory: &str) -> Vec<String>;
+
+    /// The highest value to which the daemon may raise this limit of its own.
+    fn most(&self, _resource: Resource) -> u64 {
+        u64::MAX
+    }
 
     /// A file's bytes. A file larger than `most` bytes need not be read to its end: one byte more is enough.
     fn read(&self, path: &str, most: usize) -> std::io::Result<Vec<u8>>;

@@ -17,5 +17,6 @@ mod mutations;
 mod original;
 mod own;
 mod problems;
+mod pythons;
 mod translation;
 mod values;

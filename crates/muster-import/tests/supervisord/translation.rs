@@ -8,9 +8,9 @@ use std::time::Duration;
 use muster_config::open_any;
 use muster_import::supervisord::{Configuration, Inherited, Translation, namespec, split_command, to_spec};
 use muster_spec::{
-    EventType, ExitStatus, HostPort, Leftovers, Limit, ListenerSpec, LogLevel, OwnVariables, PerStream, ProgramSpec,
-    Resource, RestartWhen, Rotation, SecondSignal, ShutdownBudget, Signal, Sink, SocketAddress, SocketSpec,
-    StartFailures, Stdin, StopKill, StopScope, StreamEvents, Target,
+    EventType, ExitStatus, HostPort, Leftovers, Limit, ListenerMode, ListenerSpec, LogLevel, OwnVariables, PerStream,
+    ProgramSpec, Resource, RestartWhen, Rotation, RpcDuringShutdown, SecondSignal, ShutdownBudget, Signal, Sink,
+    SocketAddress, SocketSpec, StartFailures, Stdin, StopKill, StopScope, StreamEvents, Target,
 };
 
 use crate::machine::Machine;
@@ -28,7 +28,7 @@ fn translate(text: &str) -> Translation {
 
 fn program(text: &str) -> Arc<ProgramSpec> {
     let translation = translate(&format!("[supervisord]\n[program:a]\ncommand=x\n{text}"));
-    assert_eq!(translation.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(), [""; 0]);
+    assert_eq!(warnings(&translation), [""; 0]);
     Arc::clone(&translation.spec.programs[0])
 }
 
@@ -37,7 +37,7 @@ fn names(translation: &Translation) -> Vec<&str> {
 }
 
 fn warnings(translation: &Translation) -> Vec<String> {
-    translation.warnings.iter().map(ToString::to_string).collect()
+    translation.warnings.iter().filter(|warning| !warning.is_note).map(ToString::to_string).collect()
 }
 
 /// Statements that hold for the translation of every configuration.
@@ -166,11 +166,7 @@ fn the_environment_is_layered_as_by_the_original() {
     assert_eq!(*environment, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     let control = &translation.spec.control;
     assert_eq!((control.socket.as_deref(), control.mode), (Some(Path::new("/run/s.sock")), 0o770));
-    assert!(
-        warnings(&translation)[0].contains("other users can connect, and are refused"),
-        "{:?}",
-        warnings(&translation)
-    );
+    assert!(warnings(&translation).is_empty(), "{:?}", warnings(&translation));
 }
 
 #[test]
@@ -223,7 +219,9 @@ fn listeners_get_events_and_streams_cause_them() {
          [program:a]\ncommand=x\nstdout_logfile=NONE\nstdout_capture_maxbytes=1MB\nstderr_logfile=NONE\n",
     );
     let log = StreamEvents { log: true, capture: 0 };
-    let pool = ListenerSpec { pool: "l".to_owned(), events: vec![EventType::Event, EventType::Tick5], buffer_size: 3 };
+    let events = vec![EventType::Event, EventType::Tick5];
+    let (mode, results) = (ListenerMode::Patient, muster_spec::Results::Judge);
+    let pool = ListenerSpec { pool: "l".to_owned(), events, buffer_size: 3, mode, results };
     for program in &translation.spec.programs[..2] {
         let instance = &program.instances[0];
         let process = &instance.process;
@@ -278,19 +276,33 @@ fn programs_never_get_more_rights_than_under_a_daemon_that_changed_its_user() {
 }
 
 #[test]
-fn settings_that_are_not_honoured_yet_are_reported() {
+fn every_server_is_a_socket_or_a_listener() {
     let translation = translate(
-        "[supervisord]\n[program:a]\ncommand=x\nmuster.listener=exact\n[musterd]\nrpc_during_shutdown=fault\n\
-         [unix_http_server]\nfile=/s\n[inet_http_server]\nport=127.0.0.1:9001\n",
+        "[supervisord]\n[program:a]\ncommand=x\n[unix_http_server]\nfile=/s\n[inet_http_server]\nport=127.0.0.1:9001\n",
     );
-    let warnings = warnings(&translation);
-    for expected in [
-        "4:17: listener has no effect yet",
-        "6:21: rpc_during_shutdown has no effect yet",
-        "10:6: the daemon does not listen",
+    let control = &translation.spec.control;
+    assert_eq!(control.socket.as_deref(), Some(Path::new("/s")));
+    let addresses: Vec<String> = control.listeners.iter().map(|listener| listener.address.to_string()).collect();
+    assert_eq!(addresses, ["http://127.0.0.1:9001"]);
+}
+
+#[test]
+fn pools_and_xml_rpc_are_as_patient_as_the_original_where_that_is_wanted() {
+    let listener = "[eventlistener:l]\ncommand=x\nevents=EVENT\n";
+    for (sections, mode, answers) in [
+        ("", ListenerMode::Patient, RpcDuringShutdown::Answer),
+        ("muster.listener=exact\n", ListenerMode::Exact, RpcDuringShutdown::Answer),
+        ("[musterd]\nrpc_during_shutdown=fault\n", ListenerMode::Patient, RpcDuringShutdown::Fault),
+        ("[musterd]\ncompat=exact\n", ListenerMode::Exact, RpcDuringShutdown::Fault),
+        ("muster.listener=patient\n[musterd]\ncompat=exact\n", ListenerMode::Patient, RpcDuringShutdown::Fault),
     ] {
-        assert!(warnings.iter().any(|warning| warning.contains(expected)), "{expected} {warnings:?}");
+        let spec = translate(&format!("[supervisord]\n{listener}{sections}")).spec;
+        let pool = spec.programs[0].instances[0].process.listener.clone().unwrap();
+        assert_eq!((pool.mode, spec.daemon.rpc_during_shutdown), (mode, answers), "{sections}");
     }
+    let wrong = translate("[supervisord]\n[program:a]\ncommand=x\nmuster.listener=exact\n");
+    let is_named = |warning: &String| warning.contains("listener has no effect without stdin");
+    assert!(warnings(&wrong).iter().any(is_named), "{:?}", warnings(&wrong));
 }
 
 #[test]

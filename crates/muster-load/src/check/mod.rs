@@ -7,13 +7,14 @@ pub use self::supervisord::{AsSupervisord, call_as_supervisord, is_called_as_sup
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
-use muster_config::{Diagnostic, Foreign, Loaded, Machine, Opener, Severity, Source, Unfit, Who};
+use muster_config::{Diagnostic, Foreign, Loaded, Machine, Opener, Remote, RemoteText, Severity, Source, Unfit, Who};
 use muster_import::supervisord::Configuration;
-use muster_spec::Spec;
+use muster_spec::{Scales, SourceSpec, Spec};
 use muster_sys::say::{complain, say};
 use muster_sys::user::{Accounts, LookupError};
 use serde_json::json;
 
+use crate::certificates::judge;
 use crate::config_files;
 use crate::convert;
 use crate::format::Format;
@@ -31,7 +32,57 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
 
 /// Loads these files: TOML, or one supervisord configuration.
 pub fn load(paths: &[PathBuf], open: &Opener) -> Loaded {
-    load_as(paths, open, Part::Whole)
+    load_as(paths, open, Part::Whole, Beside::default())
+}
+
+/// The parts of a configuration that a running daemon has beside its files.
+#[derive(Clone, Copy, Default)]
+pub struct Beside<'a> {
+    /// The texts of servers.
+    pub texts: &'a [RemoteText],
+    /// The numbers of instances that were chosen at run time.
+    pub scales: Option<&'a Scales>,
+}
+
+/// As [`load`], together with what is beside the files.
+pub fn load_beside(paths: &[PathBuf], open: &Opener, beside: Beside<'_>) -> Loaded {
+    load_as(paths, open, Part::Whole, beside)
+}
+
+/// Reads each source once, on behalf of a command.
+pub type Fetch = dyn Fn(&[SourceSpec]) -> Vec<Result<Vec<RemoteText>, String>>;
+
+/// As [`load`], with what the sources have now. One that cannot be read is an error.
+pub fn load_whole(paths: &[PathBuf], open: &Opener, fetch: &Fetch) -> Loaded {
+    whole(paths, open, Part::Whole, fetch)
+}
+
+fn whole(paths: &[PathBuf], open: &Opener, part: Part, fetch: &Fetch) -> Loaded {
+    let mut loaded = load_as(paths, open, part, Beside::default());
+    let sources = match &loaded.spec {
+        Some(spec) if !spec.sources.is_empty() => spec.sources.clone(),
+        _ => return loaded,
+    };
+    let (mut texts, mut failures) = (Vec::new(), Vec::new());
+    for (source, fetched) in sources.iter().zip(fetch(&sources)) {
+        match fetched {
+            Ok(fetched) => texts.extend(fetched),
+            Err(reason) => failures.push(unread(source, &reason)),
+        }
+    }
+    let is_complete = failures.is_empty();
+    if is_complete {
+        return load_as(paths, open, part, Beside { texts: &texts, scales: None });
+    }
+    loaded.spec = None;
+    loaded.diagnostics.extend(failures);
+    loaded
+}
+
+fn unread(source: &SourceSpec, reason: &str) -> Diagnostic {
+    let message = format!("source {:?} cannot be read: {reason}", source.name);
+    let hint = "musterd check --offline leaves sources out";
+    at_start_of(PathBuf::from(source.address.to_string()), message, hint)
 }
 
 /// Whether a supervisord configuration may be one that others include.
@@ -41,10 +92,10 @@ enum Part {
     Any,
 }
 
-fn load_as(paths: &[PathBuf], open: &Opener, part: Part) -> Loaded {
+fn load_as(paths: &[PathBuf], open: &Opener, part: Part, beside: Beside<'_>) -> Loaded {
     let loaded = match paths {
         [path] if is_supervisords(path) => supervisord::load(path, open, part),
-        paths => mixed(paths).unwrap_or_else(|| load_toml(paths, open)),
+        paths => mixed(paths).unwrap_or_else(|| load_toml(paths, open, beside)),
     };
     secrets::learn(&loaded.disguises, loaded.spec.as_ref());
     loaded
@@ -57,10 +108,17 @@ pub fn loaded(configuration: &mut Configuration, machine: ThisMachine<'_>) -> Re
     Ok(loaded)
 }
 
-fn load_toml(paths: &[PathBuf], open: &Opener) -> Loaded {
+fn load_toml(paths: &[PathBuf], open: &Opener, Beside { texts, scales }: Beside<'_>) -> Loaded {
     let variables = |name: &str| std::env::var(name).ok();
     let host = nix::unistd::gethostname().unwrap_or_default();
-    muster_config::load(&Source { paths, variables: &variables, host: &host.to_string_lossy(), open })
+    let source = Source { paths, variables: &variables, host: &host.to_string_lossy(), open, certificates: &judge };
+    if texts.is_empty() {
+        return muster_config::load_remote(&source, &Remote { scales, ..Remote::default() });
+    }
+    let own = nix::unistd::geteuid();
+    let name = nix::unistd::User::from_uid(own).ok().flatten().map(|user| user.name);
+    let own_user: Vec<String> = name.into_iter().chain([own.to_string()]).collect();
+    muster_config::load_remote(&source, &Remote { texts, own_user: &own_user, scales })
 }
 
 fn is_supervisords(path: &Path) -> bool {
@@ -74,9 +132,15 @@ fn mixed(paths: &[PathBuf]) -> Option<Loaded> {
     let other = paths.iter().enumerate().find(|(other, _)| *other != place).map(|(_, other)| other)?;
     let message = format!("a supervisord configuration must be the only file, and {} was named too", other.display());
     let hint = "name one of them; [include] in a supervisord configuration adds others of its kind";
-    let diagnostic = Diagnostic {
+    let diagnostic = at_start_of(path.clone(), message, hint);
+    Some(Foreign { diagnostics: vec![diagnostic], ..Foreign::default() }.into())
+}
+
+/// An error about a whole file.
+fn at_start_of(file: PathBuf, message: String, hint: &str) -> Diagnostic {
+    Diagnostic {
         severity: Severity::Error,
-        file: path.clone(),
+        file,
         line: 1,
         column: 1,
         message,
@@ -84,8 +148,7 @@ fn mixed(paths: &[PathBuf]) -> Option<Loaded> {
         program: None,
         span: 0..0,
         excerpt: None,
-    };
-    Some(Foreign { diagnostics: vec![diagnostic], ..Foreign::default() }.into())
+    }
 }
 
 /// Adds diagnostics that depend on this machine: commands, directories and users.
@@ -127,8 +190,8 @@ fn nothing_found(tried: &[PathBuf]) -> String {
     )
 }
 
-/// `musterd check`: prints the diagnostics; returns the exit code.
-pub fn check(paths: &[PathBuf], format: Format, strict: bool) -> u8 {
+/// `musterd check`: prints the diagnostics; returns the exit code. Without `fetch`, sources are left out.
+pub fn check(paths: &[PathBuf], format: Format, strict: bool, fetch: Option<&Fetch>) -> u8 {
     let paths = match find(paths) {
         Ok(paths) => paths,
         Err(message) => {
@@ -140,7 +203,10 @@ pub fn check(paths: &[PathBuf], format: Format, strict: bool) -> u8 {
         complain(&message);
         return 2;
     }
-    let mut loaded = load_as(&paths, &config_files::open, Part::Any);
+    let mut loaded = match fetch {
+        Some(fetch) => whole(&paths, &config_files::open, Part::Any, fetch),
+        None => load_as(&paths, &config_files::open, Part::Any, Beside::default()),
+    };
     look_at_machine(&mut loaded);
     let count = |severity| loaded.diagnostics.iter().filter(|found| found.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
@@ -176,7 +242,7 @@ fn summary(loaded: &Loaded, errors: usize, warnings: usize) -> String {
 fn as_json(loaded: &Loaded) -> String {
     let diagnostic = |found: &Diagnostic| {
         json!({
-            "severity": if found.severity == Severity::Error { "error" } else { "warning" },
+            "severity": found.severity.name(),
             "file": found.file,
             "line": found.line,
             "column": found.column,

@@ -109,11 +109,9 @@ impl AsSupervisord {
         daemon.log_format = LogFormat::Supervisord;
         // They are raised before, with the original's messages.
         daemon.least_limits.clear();
-        // The log goes to standard error instead of syslog.
-        if settings.logfile != "syslog" {
-            daemon.log_file = Some(PathBuf::from(&settings.logfile));
-            daemon.log_to_stdout = is_foreground && !settings.silent;
-        }
+        daemon.log_to_syslog = settings.logfile == "syslog";
+        daemon.log_file = (!daemon.log_to_syslog).then(|| PathBuf::from(&settings.logfile));
+        daemon.log_to_stdout = is_foreground && !settings.silent;
         if !is_foreground {
             daemon.umask = u32::try_from(settings.umask & 0o777).unwrap_or(0o022);
             daemon.directory = settings.directory.clone().map(PathBuf::from);

@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-use muster_convert::report::Report;
-use muster_import::supervisord::{Configuration, GroupKind, Process, namespec};
+use muster_convert::report::{Report, Verdict};
+use muster_import::supervisord::{Configuration, Group, GroupKind, Process, namespec};
 use muster_spec::{InstanceSpec, Spec, descriptor_of};
 use serde_json::{Map, Value, json};
 
 use crate::machine::number_of;
 
 /// Keys that may differ, each with the words of the report's line about it.
-const NAMED: [(&str, &[&str]); 25] = [
+const NAMED: [(&str, &[&str]); 26] = [
     // Names: `w:w_00` is `w:0`.
     ("numprocs", &["change scripts that use the names"]),
+    ("numprocs_configured", &["change scripts that use the names"]),
     ("priority", &["in a group with priority"]),
     // Leftovers of a program that ends, and standard input.
     ("leftovers", &["left behind"]),
@@ -46,6 +47,24 @@ const NAMED: [(&str, &[&str]); 25] = [
     ("umask", &["a umask for the daemon in the background"]),
 ];
 
+/// Settings without an equivalent in TOML, in the words of the report; nothing else may be lost.
+const LOST: [&str; 7] = [
+    "a server on TCP port",
+    "a second socket",
+    "a password",
+    "the Python plugin",
+    "a plugin of supervisorctl",
+    "an empty command, which fails at every start",
+    "a command that fails at every start",
+];
+
+/// Whether these words of the report are about a server besides the first socket.
+fn is_server(was: &str) -> bool {
+    LOST[..2].iter().any(|words| was.starts_with(words))
+}
+
+const SERVER_URL: &str = "SUPERVISOR_SERVER_URL";
+
 /// The comparison of a configuration with what was written.
 pub(crate) struct Compared<'c> {
     report: &'c Report,
@@ -61,13 +80,21 @@ impl<'c> Compared<'c> {
         Compared { report, model, count: 0, wrong: Vec::new() }
     }
 
+    /// Checks that nothing else than expected is lost.
+    pub(crate) fn losses(&mut self) {
+        let lost = self.report.lines().iter().filter(|line| line.verdict == Verdict::Lost);
+        let unexpected = lost.filter(|line| !LOST.iter().any(|words| line.was.starts_with(words)));
+        self.wrong.extend(unexpected.map(ToString::to_string));
+    }
+
     /// Compares `[musterd]` and `[http]`.
     pub(crate) fn daemon(&mut self, original: &Value, written: &Value) {
-        let uses_syslog = original["programs"].to_string().contains("\"syslog\"");
+        let is_own = original["musterd"]["logfile"] == "syslog";
+        let uses_syslog = is_own || original["programs"].to_string().contains("\"syslog\"");
         let mut both = [original, written].map(|shown| shown["musterd"].clone());
         for keys in both.iter_mut().filter_map(Value::as_object_mut) {
             // Settings of a file without the file, and of syslog without a message.
-            if keys["logfile"] == "-" || keys["logfile"] == "/dev/null" {
+            if keys["logfile"] == "-" || keys["logfile"] == "/dev/null" || keys["logfile"] == "syslog" {
                 keys.retain(|key, _| !key.starts_with("logfile_"));
             } else if keys["logfile_max_size"] == 0 {
                 keys.remove("logfile_max_files");
@@ -82,6 +109,10 @@ impl<'c> Compared<'c> {
         }
         self.objects("", "", &both[0], &both[1]);
         let mut both = [original, written].map(|shown| shown["http"].clone());
+        // Passwords and users of supervisord's servers have no form in TOML.
+        if self.report.lines().iter().any(|line| line.verdict == Verdict::Lost && is_server(&line.was)) {
+            both.iter_mut().filter_map(Value::as_object_mut).for_each(|keys| drop(keys.remove("listen")));
+        }
         for keys in both.iter_mut().filter_map(Value::as_object_mut) {
             tidy_paths(keys, &["socket"]);
             // Nothing executes a socket.
@@ -99,7 +130,7 @@ impl<'c> Compared<'c> {
     pub(crate) fn programs(&mut self, original: (&Spec, &Value), written: (&Spec, &Value)) {
         let model = self.model;
         let mut seen = Vec::new();
-        for group in model.groups.iter().filter(|group| !matches!(group.kind, GroupKind::Listener { .. })) {
+        for group in &model.groups {
             for process in &group.processes {
                 let section = model.sections[process.section].name.clone();
                 let name = namespec(&group.name, &process.name);
@@ -107,7 +138,7 @@ impl<'c> Compared<'c> {
                 let Some(of) = original.0.programs.iter().find(|program| program.name == name) else { continue };
                 let found = find(written.0, &section, process);
                 let Some(instance) = found else {
-                    if !self.is_named(&section, &["left out", "numprocs="]) {
+                    if !self.is_named(&section, &["left out", "numprocs="]) && !self.is_idiom(group) {
                         self.wrong.push(format!("{section}: no program for {name}"));
                     }
                     continue;
@@ -129,10 +160,22 @@ impl<'c> Compared<'c> {
         }
     }
 
+    /// Whether a listener has become keys of other programs.
+    fn is_idiom(&self, group: &Group) -> bool {
+        let section = &self.model.sections[group.section].name;
+        let words = ["stopped supervisord when", "put names before lines", "when its address failed"];
+        matches!(group.kind, GroupKind::Listener { .. }) && self.is_named(section, &words)
+    }
+
     fn variables(&mut self, section: &str, instance: &InstanceSpec, process: &Process) {
         let variables = instance.process.environment.iter();
         let ours: BTreeMap<&str, &str> = variables.map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let real = self.model.environment(process);
+        let mut real = self.model.environment(process);
+        // The original's daemon sets it, and for a listener TOML does.
+        let url = process.serverurl.as_deref().or(self.model.server_url.as_deref());
+        if let Some(url) = url.filter(|url| ours.get(SERVER_URL) == Some(url)) {
+            real.entry(SERVER_URL).or_insert(url);
+        }
         if ours != real && !self.is_named(section, &["environment had references", "a variable named"]) {
             self.wrong.push(format!("{section}: environment: {ours:?}, original {real:?}"));
         }

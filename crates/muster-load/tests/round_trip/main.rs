@@ -87,6 +87,7 @@ fn check(case: &Path) -> Result<Option<usize>, Vec<String>> {
         return Err(errors);
     };
     let mut compared = Compared::new(&converted.report, &model);
+    compared.losses();
     compared.daemon(&shown(&original), &shown(written));
     compared.programs((&original, &shown(&original)), (written, &shown(written)));
     match compared.wrong.is_empty() {

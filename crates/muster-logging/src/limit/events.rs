@@ -23,6 +23,7 @@ impl Limits {
             Event::Ended(ended) if ended.cause.as_ref().is_some_and(is_asked_for) => Some(0),
             Event::Ended(ended) => of_run(&ended.instance, &ended.run),
             Event::Failing { instance, run, .. } => of_run(instance, run),
+            Event::Hook(ended) => of_run(&ended.instance, &ended.run),
             Event::Killed { instance, run, .. } => {
                 let is_asked = supervisor.instance(*instance).cause().is_some_and(is_asked_for);
                 if is_asked { Some(0) } else { of_run(instance, run) }
@@ -72,6 +73,7 @@ impl Limits {
 fn is_asked_for(cause: &StopCause) -> bool {
     matches!(
         cause,
-        StopCause::Asked(Asker::Stop(_) | Asker::Restart(_) | Asker::Probe | Asker::Reload(_)) | StopCause::Shutdown
+        StopCause::Asked(Asker::Stop(_) | Asker::Restart(_) | Asker::Probe | Asker::Memory | Asker::Reload(_),)
+            | StopCause::Shutdown
     )
 }

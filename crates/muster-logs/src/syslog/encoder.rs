@@ -17,6 +17,9 @@ use crate::counters::Counters;
 /// Messages are handed over when they amount to this many bytes.
 const HANDED: usize = 64 * 1024;
 
+/// A message has at least this much text, also if names are so long that the header alone fills it.
+pub(super) const LEAST_ROOM: usize = 64;
+
 /// Encodes the output of one stream of one run.
 #[derive(Debug)]
 pub(crate) struct Encoder {
@@ -43,7 +46,7 @@ impl Encoder {
         counters: &Arc<Counters>,
     ) -> Encoder {
         let host = nix::unistd::gethostname().unwrap_or_default();
-        let author = Author { host: &host.to_string_lossy(), instance, source, pid };
+        let author = Author { host: &host.to_string_lossy(), instance, source, pid, is_daemon: false };
         Encoder {
             syslog,
             counters: Arc::clone(counters),
@@ -105,7 +108,7 @@ impl Encoder {
 
     /// How much text fits into a message.
     fn room(&self, heads: &Heads) -> usize {
-        self.longest - heads.continued.len()
+        self.longest.saturating_sub(heads.continued.len()).max(LEAST_ROOM)
     }
 
     /// Keeps the beginning of a line, and sends it in parts once it is too long.
@@ -140,7 +143,7 @@ impl Encoder {
 }
 
 /// Where to cut text so that at most this many bytes precede the cut and no UTF-8 character is split.
-fn cut(text: &[u8], most: usize) -> usize {
+pub(super) fn cut(text: &[u8], most: usize) -> usize {
     let is_start = |&at: &usize| text[at] & 0b1100_0000 != 0b1000_0000;
     (most.saturating_sub(3)..=most).rev().find(is_start).unwrap_or(most)
 }

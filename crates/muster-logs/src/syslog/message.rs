@@ -40,13 +40,21 @@ pub(super) struct Author<'a> {
     pub(super) instance: &'a str,
     pub(super) source: Source,
     pub(super) pid: Option<u32>,
+    /// Whether it is the daemon itself.
+    pub(super) is_daemon: bool,
 }
+
+/// The name under which supervisord sends everything.
+const SUPERVISORD: &str = "supervisord";
 
 /// The part before the text of a stream's messages.
 #[derive(Debug)]
 pub(super) struct Head {
     form: Form,
     source: Source,
+    severity: Severity,
+    /// The beginning of every text.
+    prefix: String,
 }
 
 #[derive(Debug)]
@@ -57,16 +65,23 @@ enum Form {
 
 impl Head {
     pub(super) fn of(author: Author<'_>, spec: &SyslogSpec) -> Head {
+        let (mut author, mut severity, mut prefix) = (author, severity(author.source), String::new());
+        if spec.as_supervisord {
+            // The name of a process alone, without its group.
+            let name = author.instance.split_once(':').map_or(author.instance, |(_, name)| name);
+            prefix = if author.is_daemon { prefix } else { format!("{name} ") };
+            (author.instance, author.pid, severity) = (SUPERVISORD, None, Severity::Info);
+        }
         let pid = author.pid.map(|pid| pid.to_string());
         let form = match spec.format() {
             SyslogFormat::Rfc5424 => Form::Rfc5424(formatter(author, pid.as_deref(), spec)),
             SyslogFormat::Local => {
-                let priority = spec.facility.code() << 3 | severity(author.source) as u8;
+                let priority = spec.facility.code() << 3 | severity as u8;
                 let pid = pid.map(|pid| format!("[{pid}]")).unwrap_or_default();
                 Form::Local(format!("<{priority}>{}{pid}:", author.instance))
             }
         };
-        Head { form, source: author.source }
+        Head { form, source: author.source, severity, prefix }
     }
 
     /// The header of a message, up to its text. The parts of a line after the first are marked.
@@ -82,7 +97,7 @@ impl Head {
                 };
                 let time = Timestamp::PreformattedStr(time);
                 // Writing into a Vec cannot fail.
-                let _ = formatter.write_header(&mut head, severity(self.source), time, Some(id));
+                let _ = formatter.write_header(&mut head, self.severity, time, Some(id));
                 let _ = v5424::write_nil_value(&mut head);
             }
             Form::Local(tag) => {
@@ -91,6 +106,7 @@ impl Head {
             }
         }
         head.push(b' ');
+        head.extend_from_slice(self.prefix.as_bytes());
         head
     }
 }
@@ -215,7 +231,8 @@ mod tests {
         String::from_utf8(Head::of(author, &spec).at(time, is_continued)).expect("it is ASCII")
     }
 
-    const WEB: Author<'_> = Author { host: "shop-1", instance: "web:3", source: Source::Stdout, pid: Some(4711) };
+    const WEB: Author<'_> =
+        Author { host: "shop-1", instance: "web:3", source: Source::Stdout, pid: Some(4711), is_daemon: false };
 
     #[test]
     fn a_header_has_the_fields_of_rfc_5424_in_their_order() {
@@ -231,7 +248,8 @@ mod tests {
     /// RFC 5424, section 6.5, example 2, except for our MSGID, and severity informational instead of notice.
     #[test]
     fn the_example_of_rfc_5424_without_structured_data_comes_out() {
-        let author = Author { host: "192.0.2.1", instance: "myproc", source: Source::Stdout, pid: Some(8710) };
+        let author =
+            Author { host: "192.0.2.1", instance: "myproc", source: Source::Stdout, pid: Some(8710), is_daemon: false };
         let mut message = head(SyslogFormat::Rfc5424, "local4", author, "2003-08-24T05:14:15.000003-07:00", false);
         message.push_str("%% It's time to make the do-nuts.");
         let example =

@@ -9,6 +9,7 @@
 pub(super) mod encoder;
 mod message;
 mod outage;
+mod own;
 mod spool;
 mod transport;
 
@@ -22,6 +23,7 @@ use tracing::warn;
 
 use self::message::Batch;
 use self::outage::{Loss, Trouble};
+pub use self::own::OwnSyslog;
 use self::spool::Spool;
 use self::transport::{Fault, Wire};
 

@@ -1,5 +1,6 @@
 //! The `rehearse` command: simulates each scenario, plays it and compares, several in parallel.
 
+use muster_spec::arrange;
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -161,8 +162,9 @@ impl Stage<'_> {
     }
 
     fn start(&self, directory: &Path) -> std::io::Result<Child> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(Part::Stage.words()).arg(self.path).arg(self.factor.to_string()).arg(directory);
+        let this = std::env::current_exe()?;
+        let mut command = Command::new(&this);
+        command.args(Part::Stage.words(&this)).arg(self.path).arg(self.factor.to_string()).arg(directory);
         command.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         command.spawn()
     }
@@ -219,7 +221,7 @@ impl Stage<'_> {
             .flat_map(|pause| [(pause.at, Signal::STOP), (pause.at + pause.span, Signal::CONT)])
             .chain(self.plan.stop_at.map(|at| (at, Signal::TERM)))
             .collect();
-        signals.sort_by_key(|&(at, _)| at);
+        arrange::sort_by_key(&mut signals, |&(at, _)| at);
         signals
     }
 

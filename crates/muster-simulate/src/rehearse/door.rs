@@ -2,6 +2,7 @@
 //! puppets, the processes that these leave behind, and probes. It is not meant to be typed.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use muster_sys::say::complain;
 
@@ -22,14 +23,18 @@ pub(super) enum Part {
     Leftover,
     /// A check of a probe: DIRECTORY NAME KIND.
     Ask,
+    /// A hook of a run: DIRECTORY NAME HOOK.
+    Hook,
 }
 
 impl Part {
-    const ALL: [Part; 4] = [Part::Stage, Part::Puppet, Part::Leftover, Part::Ask];
+    const ALL: [Part; 5] = [Part::Stage, Part::Puppet, Part::Leftover, Part::Ask, Part::Hook];
 
-    /// The first arguments of a process that plays this part.
-    pub(super) const fn words(self) -> [&'static str; 2] {
-        [DOOR, self.name()]
+    /// The first arguments of a process that plays this part. The file `muster` is several programs, and takes a program's
+    /// name as its first argument.
+    pub(super) fn words(self, executable: &Path) -> Vec<&'static str> {
+        let program = (executable.file_name() == Some("muster".as_ref())).then_some("musterd");
+        program.into_iter().chain([DOOR, self.name()]).collect()
     }
 
     const fn name(self) -> &'static str {
@@ -38,6 +43,7 @@ impl Part {
             Part::Puppet => "puppet",
             Part::Leftover => "leftover",
             Part::Ask => "ask",
+            Part::Hook => "hook",
         }
     }
 }
@@ -58,6 +64,7 @@ pub fn part(host: Host, arguments: &[OsString]) -> Option<u8> {
         (Some(Part::Puppet), [directory, name]) => puppet::play(directory.as_ref(), name),
         (Some(Part::Leftover), [_, does]) => puppet::outlive(does),
         (Some(Part::Ask), [directory, name, kind]) => puppet::ask(directory.as_ref(), name, kind),
+        (Some(Part::Hook), [directory, name, hook]) => puppet::hook(directory.as_ref(), name, hook),
         _ => {
             complain("musterd: only musterd rehearse uses this command\nhint: musterd rehearse --help");
             2

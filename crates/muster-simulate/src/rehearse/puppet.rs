@@ -12,7 +12,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use muster_spec::{Exit, ProbeKind};
+use muster_spec::{Exit, Hook, ProbeKind, Signal};
 use muster_sys::signal::Signals;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -94,6 +94,23 @@ impl Wardrobe {
         let _ = fs::remove_file(self.0.join("began"));
     }
 
+    /// Notes the number of the current run, for its hooks.
+    fn note_number(&self, number: usize) {
+        // On failure a hook plays another run, and the rehearsal reports a difference.
+        let _ = fs::write(self.0.join("number"), number.to_string());
+    }
+
+    fn noted_number(&self) -> usize {
+        let text = fs::read_to_string(self.0.join("number")).unwrap_or_default();
+        text.parse().unwrap_or(0)
+    }
+
+    /// The number of the current run, if its `pre_start` has taken it.
+    fn take_prepared(&self) -> Option<usize> {
+        fs::remove_file(self.0.join("prepared")).ok()?;
+        Some(self.noted_number())
+    }
+
     /// Takes the number of a new run, and increments it.
     fn take_number(&self) -> usize {
         let count = self.0.join("count");
@@ -114,7 +131,8 @@ pub(super) fn play(directory: &Path, name: &str) -> u8 {
     let began = Instant::now();
     let Ok(signals) = Signals::new() else { return 125 };
     let wardrobe = Wardrobe::of(directory, name);
-    let number = first_number(&wardrobe);
+    let number = wardrobe.take_prepared().unwrap_or_else(|| first_number(&wardrobe));
+    wardrobe.note_number(number);
     let planned = wardrobe.run(number);
     let is_followed = wardrobe.run(number + 1);
     let fails_next = matches!(is_followed.outcome, Outcome::SpawnError(_));
@@ -155,8 +173,8 @@ fn leave_behind(directory: &Path, leftover: Leftover) -> bool {
         Leftover::Ends { after } => after.as_micros().to_string(),
         Leftover::Ignores => "ignore".to_owned(),
     };
-    let mut command = std::process::Command::new(this);
-    command.args(Part::Leftover.words()).arg(directory).arg(word).spawn().is_ok()
+    let mut command = std::process::Command::new(&this);
+    command.args(Part::Leftover.words(&this)).arg(directory).arg(word).spawn().is_ok()
 }
 
 /// Plays a leftover process: until this many microseconds after the first stop signal, or until SIGKILL.
@@ -226,6 +244,33 @@ impl Words<'_> {
                 .and_then(|address| socket.send_to_addr(message.as_bytes(), &address)),
             None => socket.send_to(message.as_bytes(), path),
         };
+    }
+}
+
+/// Plays a hook, and returns its exit status. `pre_start` begins a run.
+pub(super) fn hook(directory: &Path, name: &str, hook: &str) -> u8 {
+    let began = Instant::now();
+    let Ok(signals) = Signals::new() else { return 125 };
+    let Some(hook) = Hook::EVERY.into_iter().find(|known| known.name() == hook) else { return 125 };
+    let wardrobe = Wardrobe::of(directory, name);
+    if hook == Hook::PreStart {
+        wardrobe.note_number(wardrobe.take_number());
+        if fs::write(wardrobe.0.join("prepared"), "").is_err() {
+            return 125;
+        }
+    }
+    let planned = wardrobe.run(wardrobe.noted_number()).hooks[hook as usize];
+    let end = planned.code.map(|code| (began + planned.after, code));
+    loop {
+        if let Some((_, code)) = end.filter(|(at, _)| *at <= Instant::now()) {
+            return code;
+        }
+        wait(&signals, end.map(|(at, _)| at));
+        while let Ok(Some(received)) = signals.next() {
+            if !planned.ignores && received.signal == Signal::TERM {
+                return leave(Exit::Signal { signal: Signal::TERM, core_dumped: false });
+            }
+        }
     }
 }
 

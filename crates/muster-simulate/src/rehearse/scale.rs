@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use muster_spec::{
-    InstanceSpec, Jitter, Limit, ProbeSpec, ProgramSpec, Reset, RestartPolicy, ShutdownBudget, Spec, StopSpec, StopStep,
+    HookSpec, Hooks, InstanceSpec, Jitter, Limit, ProbeSpec, ProgramSpec, Reset, RestartPolicy, ShutdownBudget, Spec,
+    StopSpec, StopStep,
 };
 
 use crate::scenario::Pause;
@@ -53,8 +54,18 @@ fn instance_scaled(instance: &InstanceSpec, factor: f64) -> InstanceSpec {
         start_timeout: span(instance.start_timeout, factor),
         watchdog: instance.watchdog.map(|interval| span(interval, factor)),
         probes: instance.probes.iter().map(probe_scaled).collect(),
+        hooks: hooks_scaled(&instance.hooks, factor),
         ..instance.clone()
     }
+}
+
+fn hooks_scaled(hooks: &Hooks, factor: f64) -> Hooks {
+    let mut scaled = Hooks::default();
+    for (hook, spec) in hooks.iter() {
+        let timeout = span(spec.timeout, factor);
+        *scaled.get_mut(hook) = Some(HookSpec { timeout, ..HookSpec::clone(spec) }.into());
+    }
+    scaled
 }
 
 fn policy_scaled(policy: RestartPolicy, factor: f64) -> RestartPolicy {

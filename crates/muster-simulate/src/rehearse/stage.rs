@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use muster_spec::{
-    CheckSpec, InstanceSpec, LogFormat, LogLevel, OutputSpec, ProbeSpec, ProcessSpec, ProgramSpec, ReadySpec, Resource,
-    Rlimit, Signal, Spec, Target,
+    CheckSpec, HookSpec, Hooks, InstanceSpec, LogFormat, LogLevel, OutputSpec, ProbeSpec, ProcessSpec, ProgramSpec,
+    ReadySpec, Resource, Rlimit, Signal, Spec, Target,
 };
 
 use super::door::Part;
@@ -57,13 +57,27 @@ fn played(instance: &InstanceSpec, directory: &Path) -> InstanceSpec {
             // Whatever the configured rule, a puppet reports readiness this way.
             ReadySpec::Notify | ReadySpec::Fd(_) | ReadySpec::Log(_) => ReadySpec::Notify,
         }),
+        // Puppets have as little memory as they have.
+        memory_max: None,
         probes: instance
             .probes
             .iter()
             .map(|probe| ProbeSpec { check: asked(instance, directory, probe.kind.name()), ..probe.clone() })
             .collect(),
+        hooks: hooks_played(instance, directory),
         ..instance.clone()
     }
+}
+
+/// Hooks that follow the puppet's script.
+fn hooks_played(instance: &InstanceSpec, directory: &Path) -> Hooks {
+    let this = std::env::current_exe().unwrap_or_default();
+    let mut played = Hooks::default();
+    for (hook, spec) in instance.hooks.iter() {
+        let command = command(&this, Part::Hook, &[directory, Path::new(&instance.name), Path::new(hook.name())]);
+        *played.get_mut(hook) = Some(HookSpec { command, user: None, ..HookSpec::clone(spec) }.into());
+    }
+    played
 }
 
 /// A probe that queries the puppet's script.
@@ -74,7 +88,8 @@ fn asked(instance: &InstanceSpec, directory: &Path, kind: &str) -> CheckSpec {
 
 /// The command of a process that is to play a part.
 fn command(program: &Path, part: Part, arguments: &[&Path]) -> Vec<String> {
-    let words = part.words().map(Path::new);
+    let words = part.words(program);
+    let words = words.into_iter().map(Path::new);
     let all = [program].into_iter().chain(words).chain(arguments.iter().copied());
     all.map(|word| word.to_string_lossy().into_owned()).collect()
 }

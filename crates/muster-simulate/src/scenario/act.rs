@@ -1,5 +1,6 @@
 //! What happens from outside in a scenario: `{ at = "80s", do = "pause", for = "15s" }`.
 
+use muster_spec::arrange;
 use std::time::Duration;
 
 use muster_config::reading::{Field, Finding, nearest};
@@ -23,7 +24,7 @@ pub(super) fn read(field: &Field<'_>) -> Vec<Pause> {
         return Vec::new();
     };
     let mut pauses: Vec<Pause> = items.iter().filter_map(read_one).collect();
-    pauses.sort_by_key(|pause| pause.at);
+    arrange::sort_by_key(&mut pauses, |pause| pause.at);
     if pauses.windows(2).any(|two| two[1].at < two[0].at + two[0].span) {
         field.error_with_hint("has pauses that overlap", "make one of them, or begin the second after the first");
     }

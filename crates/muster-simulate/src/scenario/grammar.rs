@@ -4,9 +4,9 @@ use std::ops::Range;
 use std::time::Duration;
 
 use muster_config::reading::nearest;
-use muster_spec::{Exit, NotASpan, Signal, Span};
+use muster_spec::{Exit, Hook, NotASpan, Signal, Span};
 
-use super::script::{Leftover, Missing, OnStop, Outcome, PlannedRun, Repeat, ScriptError};
+use super::script::{Leftover, Missing, OnStop, Outcome, PlannedHook, PlannedRun, Repeat, ScriptError};
 
 /// One run between commas, at these bytes of the whole script.
 pub(super) fn parse_run(text: &str, range: Range<usize>) -> Result<(PlannedRun, Repeat), ScriptError> {
@@ -30,8 +30,10 @@ pub(super) fn parse_run(text: &str, range: Range<usize>) -> Result<(PlannedRun, 
             Word::Ready(after) => planned.ready = after,
             Word::Unhealthy(after) => planned.unhealthy = Some(after),
             Word::Silent(after) => planned.silent = Some(after),
+            Word::Memory(after) => planned.memory = Some(after),
             Word::OnStop(on_stop) => planned.on_stop = on_stop,
             Word::Ignored(signal) => planned.ignored.push(signal),
+            Word::Hook(hook, does) => planned.hooks[hook as usize] = does,
             Word::Leftover(leftover) => planned.leftover = Some(leftover),
             Word::Repeat(found) => repeat = found,
         }
@@ -60,13 +62,15 @@ enum Word {
     Ready(Option<Duration>),
     Unhealthy(Duration),
     Silent(Duration),
+    Memory(Duration),
     OnStop(OnStop),
     Ignored(Signal),
     Leftover(Leftover),
+    Hook(Hook, PlannedHook),
     Repeat(Repeat),
 }
 
-const WORDS: [&str; 12] = [
+const WORDS: [&str; 17] = [
     "sig:KILL@1s",
     "spawn-error",
     "ready@1s",
@@ -78,7 +82,12 @@ const WORDS: [&str; 12] = [
     "never-ready",
     "unhealthy@5s",
     "silent@5s",
+    "memory@30s",
     "leftover@3s",
+    "pre_start@2s",
+    "post_start:1@2s",
+    "pre_stop:hang",
+    "post_stop@2s",
 ];
 
 impl Word {
@@ -134,11 +143,27 @@ impl Word {
             }
             return untimed(Word::Leftover(Leftover::Ignores));
         }
+        let (first, does) = name.split_once(':').map_or((name, None), |(first, does)| (first, Some(does)));
+        if let Some(hook) = Hook::EVERY.into_iter().find(|hook| hook.name() == first) {
+            let endless = |ignores| PlannedHook { code: None, ignores, ..PlannedHook::DEFAULT };
+            let exits = |code| PlannedHook { code: Some(code), after, ignores: false };
+            return match does {
+                None => Ok(Word::Hook(hook, exits(0))),
+                Some("hang") => untimed(Word::Hook(hook, endless(false))),
+                Some("ignore") => untimed(Word::Hook(hook, endless(true))),
+                Some(code) => code.parse().map(|code| Word::Hook(hook, exits(code))).map_err(|_| {
+                    let hint = "pre_stop:1@2s exits with 1 after 2 s, pre_stop:hang not before SIGTERM, \
+                                pre_stop:ignore not before SIGKILL";
+                    wrong(at, "not what a hook does", word, hint)
+                }),
+            };
+        }
         match name {
             "ready" => Ok(Word::Ready(Some(after))),
             "never-ready" => untimed(Word::Ready(None)),
             "unhealthy" => Ok(Word::Unhealthy(after)),
             "silent" => Ok(Word::Silent(after)),
+            "memory" => Ok(Word::Memory(after)),
             "stop" => Ok(Word::OnStop(OnStop::Dies { after })),
             "leftover" => Ok(Word::Leftover(Leftover::Ends { after })),
             "hang" => untimed(Word::Outcome(Outcome::Hangs)),

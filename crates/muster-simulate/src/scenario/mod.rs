@@ -19,7 +19,7 @@ use muster_spec::{NotASpan, Span, Spec};
 
 pub use act::Pause;
 pub use expect::{Expectation, Expected};
-pub use script::{Leftover, Missing, OnStop, Outcome, PlannedRun, Script, ScriptError};
+pub use script::{Leftover, Missing, OnStop, Outcome, PlannedHook, PlannedRun, Script, ScriptError};
 
 /// A scenario as it was read.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -88,7 +88,7 @@ pub fn load_scenario(
 ) -> LoadedScenario {
     let mut paths: Vec<PathBuf> = named_files(path, "config", open).into_iter().map(shorter).collect();
     paths.push(path.to_owned());
-    let source = Source { paths: &paths, variables, host, open };
+    let source = Source { paths: &paths, variables, host, open, certificates: &muster_config::any_certificate };
     let (mut loaded, scenario) = load_with(&source, path, |document| {
         let mut scenario = Scenario::default();
         document.take(&KEYS, |name, field| scenario.read(name, field));

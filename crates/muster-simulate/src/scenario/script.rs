@@ -8,7 +8,7 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
-use muster_spec::{Exit, Signal};
+use muster_spec::{Exit, Hook, Signal};
 
 use super::grammar::parse_run;
 
@@ -36,12 +36,32 @@ pub struct PlannedRun {
     pub unhealthy: Option<Duration>,
     /// How long after its start it stops pinging the watchdog, if ever.
     pub silent: Option<Duration>,
+    /// How long after its start it has had too much memory for too long, if ever.
+    pub memory: Option<Duration>,
     /// Its reaction to a stop signal.
     pub on_stop: OnStop,
     /// Other signals that it ignores.
     pub ignored: Vec<Signal>,
     /// The process that outlives it, if one does.
     pub leftover: Option<Leftover>,
+    /// The behaviour of its hooks, in the order of a run.
+    pub hooks: [PlannedHook; 4],
+}
+
+/// The plan of a hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlannedHook {
+    /// Its exit status; `None` if it does not exit by itself.
+    pub code: Option<u8>,
+    /// How long after its start it exits.
+    pub after: Duration,
+    /// Whether only SIGKILL ends it.
+    pub ignores: bool,
+}
+
+impl PlannedHook {
+    /// It succeeds at once.
+    pub const DEFAULT: PlannedHook = PlannedHook { code: Some(0), after: Duration::ZERO, ignores: false };
 }
 
 /// The behaviour of a process that outlives the main process of its run.
@@ -125,9 +145,11 @@ impl Default for PlannedRun {
             ready: Some(Duration::ZERO),
             unhealthy: None,
             silent: None,
+            memory: None,
             on_stop: OnStop::Dies { after: Duration::ZERO },
             ignored: Vec::new(),
             leftover: None,
+            hooks: [PlannedHook::DEFAULT; 4],
         }
     }
 }
@@ -191,8 +213,9 @@ impl PlannedRun {
             Leftover::Ends { after } => Leftover::Ends { after: scale(after) },
             Leftover::Ignores => Leftover::Ignores,
         });
-        let (silent, ignored) = (self.silent.map(scale), self.ignored.clone());
-        PlannedRun { outcome, ready, unhealthy, silent, on_stop, ignored, leftover }
+        let (silent, memory, ignored) = (self.silent.map(scale), self.memory.map(scale), self.ignored.clone());
+        let hooks = self.hooks.map(|hook| PlannedHook { after: scale(hook.after), ..hook });
+        PlannedRun { outcome, ready, unhealthy, silent, memory, on_stop, ignored, leftover, hooks }
     }
 
     /// Whether it is ready so long after its start.
@@ -255,10 +278,18 @@ impl fmt::Display for PlannedRun {
         }
         self.unhealthy.iter().try_for_each(|at| write!(f, " unhealthy@{}us", at.as_micros()))?;
         self.silent.iter().try_for_each(|at| write!(f, " silent@{}us", at.as_micros()))?;
+        self.memory.iter().try_for_each(|at| write!(f, " memory@{}us", at.as_micros()))?;
         match self.leftover {
             Some(Leftover::Ends { after }) => write!(f, " leftover@{}us", after.as_micros())?,
             Some(Leftover::Ignores) => f.write_str(" leftover:ignore")?,
             None => {}
+        }
+        for (hook, planned) in Hook::EVERY.iter().zip(self.hooks).filter(|(_, it)| *it != PlannedHook::DEFAULT) {
+            match planned.code {
+                Some(code) => write!(f, " {}:{code}@{}us", hook.name(), planned.after.as_micros())?,
+                None if planned.ignores => write!(f, " {}:ignore", hook.name())?,
+                None => write!(f, " {}:hang", hook.name())?,
+            }
         }
         self.ignored.iter().try_for_each(|signal| write!(f, " ignore:{}", signal.number()))
     }
@@ -323,9 +354,10 @@ mod tests {
             "sig:KILL@3s ready@1s",
             "spawn-error:not-executable",
             "hang stop:3@2s ignore:INT",
-            "hang never-ready unhealthy@3s silent@1s",
+            "hang never-ready unhealthy@3s silent@1s memory@4s",
             "1@1s leftover@3s",
             "hang leftover:ignore",
+            "hang pre_start:3@2s post_start@1s pre_stop:hang post_stop:ignore",
         ] {
             let planned = Script::parse(text).unwrap().run(0);
             assert_eq!(Script::parse(&planned.to_string()).unwrap().run(0), planned, "{planned}");
@@ -368,6 +400,8 @@ mod tests {
             ("1,,2", 2, "there is no run: \"1,,2\""),
             ("hang@3s", 0, "takes no time: \"hang@3s\""),
             ("ignore:KILL", 0, "SIGKILL cannot be ignored: \"ignore:KILL\""),
+            ("pre_stop:deaf", 0, "not what a hook does: \"pre_stop:deaf\""),
+            ("pre_start:hang@2s", 0, "takes no time: \"pre_start:hang@2s\""),
             ("1@1s leftover:deaf", 5, "not what a leftover does: \"leftover:deaf\""),
             ("1 ×*, 2", 4, "nothing can follow runs that are repeated indefinitely: \"×*\""),
         ] {

@@ -138,3 +138,16 @@ fn the_same_is_simulated_each_time() {
     let text = "[runs]\nweb = \"1@1s ×*\"\n[program.web]\nbackoff = { jitter = 1 }\n";
     assert_eq!(check(text).moments, check(text).moments);
 }
+
+/// A run without a limit has as much memory as it likes.
+#[test]
+fn too_much_memory_is_a_failure_where_there_is_a_limit() {
+    let story = |limit: &str, restarts: u32| {
+        check(&format!(
+            "until = \"60s\"\nexpect = [{{ program = \"web\", restarts = {restarts} }}]\n\
+             [program.web]\n{limit}\n[runs]\nweb = \"memory@30s, hang\"\n"
+        ))
+    };
+    story("memory_max = \"512MB\"", 1);
+    story("", 0);
+}

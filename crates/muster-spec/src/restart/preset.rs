@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     Backoff, Exceeded, Forget, Growth, Jitter, Judged, Limit, Reset, RestartPolicy, RestartWhen, StartFailures,
     Successes,
@@ -13,7 +15,8 @@ use super::{
 use crate::signal::{Signal, SignalSet};
 
 /// Another system's restart policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Preset {
     /// moby's restart manager: 100 ms doubling to a minute, reset after a run of 10 s; unlimited, or a number of
     /// retries in the lifetime of a container. A failed start is final.
@@ -30,7 +33,7 @@ pub enum Preset {
 }
 
 /// The delays of a preset that the configuration overrides.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changed(u8);
 
 impl Changed {

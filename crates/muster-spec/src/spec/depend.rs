@@ -1,7 +1,9 @@
 //! Conditions on other programs that must hold before a program starts.
 
+use serde::{Deserialize, Serialize};
+
 /// A dependency of one program on another.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dependency {
     /// The program it depends on, with all its instances.
     pub program: String,
@@ -10,7 +12,8 @@ pub struct Dependency {
 }
 
 /// A condition on a program that others depend on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DependencyCondition {
     /// It is RUNNING or has already succeeded.
     Started,

@@ -105,6 +105,30 @@ pub struct ListenerSpec {
     pub events: Vec<EventType>,
     /// Number of events that wait for a listener; the oldest of more is dropped.
     pub buffer_size: usize,
+    /// How patient the pool is with its listeners.
+    pub mode: ListenerMode,
+    /// The use of its results.
+    pub results: Results,
+}
+
+/// How patient a pool is with its listeners.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ListenerMode {
+    /// It keeps more events until one of them is ready for the first time, and pauses after a rejected event.
+    #[default]
+    Patient,
+    /// As in supervisord: the buffer has its size from the start, and a rejected event comes again at once.
+    Exact,
+}
+
+/// The use of a listener's results.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Results {
+    /// `OK` accepts the event, and everything else rejects it.
+    #[default]
+    Judge,
+    /// They are output of programs for the daemon's standard output, as the package supervisor-stdout prints it.
+    Print,
 }
 
 impl ListenerSpec {

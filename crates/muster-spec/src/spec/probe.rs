@@ -5,20 +5,23 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::InstanceSpec;
 use crate::address::{HostPort, Url};
 
 /// How a run signals that it is ready.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ReadySpec {
     /// sd_notify(3): `READY=1` on `NOTIFY_SOCKET`.
     Notify,
     /// A newline on this descriptor of the process, as in s6.
     Fd(u32),
     /// A line of its output matches this regular expression.
-    Log(String),
+    Log(#[serde(skip)] String),
     /// This check succeeds once.
-    Check(CheckSpec),
+    Check(#[serde(skip, default = "CheckSpec::unknown")] CheckSpec),
 }
 
 /// A check that succeeds or fails.
@@ -30,6 +33,13 @@ pub enum CheckSpec {
     Http(HttpCheck),
     /// A command, run with the program's user and environment, exits with 0.
     Exec(Vec<String>),
+}
+
+impl CheckSpec {
+    /// Stands for a check whose contents are private.
+    fn unknown() -> CheckSpec {
+        CheckSpec::Exec(Vec::new())
+    }
 }
 
 /// A GET request.
@@ -61,7 +71,8 @@ impl fmt::Debug for HttpCheck {
 }
 
 /// The kind of a probe, as in Kubernetes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ProbeKind {
     /// Whether the run still works.
     Liveness,
@@ -72,7 +83,8 @@ pub enum ProbeKind {
 }
 
 /// The action when a probe reaches its failure threshold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum OnFailure {
     /// The run has failed: it is stopped, and the restart policy decides.
     Restart,
@@ -85,13 +97,14 @@ pub enum OnFailure {
 }
 
 /// A check that is repeated. The defaults are those of Kubernetes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeSpec {
     /// Its name in the configuration.
     pub name: String,
     /// The kind of probe.
     pub kind: ProbeKind,
     /// The check to run.
+    #[serde(skip, default = "CheckSpec::unknown")]
     pub check: CheckSpec,
     /// Time between the starts of two checks.
     pub period: Duration,

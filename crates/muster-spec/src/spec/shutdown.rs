@@ -3,11 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::signal::Signal;
 use crate::span::Span;
 
 /// How long a shutdown may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ShutdownBudget {
     /// Everything is stopped within this time.
     Within(Duration),
@@ -38,7 +41,8 @@ impl fmt::Display for ShutdownBudget {
 }
 
 /// The order in which programs of equal rank stop at a shutdown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ShutdownOrder {
     /// All at the same time.
     #[default]
@@ -48,7 +52,8 @@ pub enum ShutdownOrder {
 }
 
 /// The daemon's exit code after a shutdown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ExitStatus {
     /// That of the program whose end caused the shutdown; 0 after a signal or a command.
     #[default]
@@ -60,7 +65,8 @@ pub enum ExitStatus {
 }
 
 /// The effect of a repeated signal that asks for a shutdown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SecondSignal {
     /// SIGKILL to all programs.
     #[default]
@@ -69,6 +75,16 @@ pub enum SecondSignal {
     Interrupt,
     /// None.
     Ignore,
+}
+
+/// How methods of XML-RPC that change nothing are answered while the daemon shuts down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RpcDuringShutdown {
+    /// As always.
+    #[default]
+    Answer,
+    /// With the fault `SHUTDOWN_STATE`, as by supervisord.
+    Fault,
 }
 
 impl SecondSignal {

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::signal::Signal;
 
 /// The processes that receive the stop signal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StopScope {
     /// The main process alone.
     Main,
@@ -15,7 +18,8 @@ pub enum StopScope {
 
 /// The processes that a stop ends: they receive SIGKILL, and the stop waits for them. The rest of the tree is kept: it
 /// belongs to no run any longer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StopKill {
     /// The main process alone.
     Main,
@@ -26,7 +30,8 @@ pub enum StopKill {
 }
 
 /// The fate of the processes that outlive the main process of a run that was not stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Leftovers {
     /// They are stopped before the next run starts.
     Stop,
@@ -35,7 +40,7 @@ pub enum Leftovers {
 }
 
 /// One step of stopping: a signal, and how long to wait after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StopStep {
     /// The signal to send.
     pub signal: Signal,
@@ -44,7 +49,7 @@ pub struct StopStep {
 }
 
 /// How a program is stopped before SIGKILL.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StopSpec {
     /// The signals, at least one.
     pub steps: Vec<StopStep>,

@@ -12,13 +12,16 @@ pub struct SyslogSpec {
     pub format: Option<SyslogFormat>,
     /// Facility of the messages.
     pub facility: SyslogFacility,
+    /// Whether messages are those of supervisord: all of severity `info` and from `supervisord`, with the name of the
+    /// process before the text.
+    pub as_supervisord: bool,
 }
 
 /// The local receiver, with facility `daemon`.
 impl Default for SyslogSpec {
     fn default() -> SyslogSpec {
         let address = SyslogAddress::Unix(PathBuf::from(SyslogAddress::LOCAL));
-        SyslogSpec { address, format: None, facility: SyslogFacility::DAEMON }
+        SyslogSpec { address, format: None, facility: SyslogFacility::DAEMON, as_supervisord: false }
     }
 }
 

@@ -71,18 +71,18 @@ impl Supervisor<'_> {
     pub(super) fn outcomes(&mut self, method: &str, names: &[&str]) -> Result<Vec<Outcome>, Failure> {
         let names: Vec<Value> = names.iter().map(|&name| name.into()).collect();
         let answer = self.call(method, &names)?;
-        list(&answer)?.iter().map(outcome).collect()
+        items(answer)?.into_iter().map(outcome).collect()
     }
 
     /// `getAllProcessInfo`.
     pub(super) fn processes(&mut self) -> Result<Vec<Process>, Failure> {
         let answer = self.call("getAllProcessInfo", &[])?;
-        list(&answer)?.iter().map(process).collect()
+        items(answer)?.into_iter().map(process).collect()
     }
 
     /// `getProcessInfo`.
     pub(super) fn process(&mut self, name: &str) -> Result<Process, Failure> {
-        process(&self.call("getProcessInfo", &[name.into()])?)
+        process(self.call("getProcessInfo", &[name.into()])?)
     }
 
     /// `getPID`.
@@ -93,7 +93,7 @@ impl Supervisor<'_> {
     /// `getAllConfigInfo`.
     pub(super) fn configured(&mut self) -> Result<Vec<Configured>, Failure> {
         let answer = self.call("getAllConfigInfo", &[])?;
-        list(&answer)?.iter().map(configured).collect()
+        items(answer)?.into_iter().map(configured).collect()
     }
 
     /// `reloadConfig`.
@@ -122,49 +122,59 @@ fn list(value: &Value) -> Result<&[Value], Failure> {
     value.as_array().ok_or_else(unexpected)
 }
 
+fn items(value: Value) -> Result<Vec<Value>, Failure> {
+    match value {
+        Value::Array(values) => Ok(values),
+        _ => Err(unexpected()),
+    }
+}
+
 fn names(value: &Value) -> Result<Vec<String>, Failure> {
     list(value)?.iter().map(|name| name.as_str().map(str::to_owned).ok_or_else(unexpected)).collect()
 }
 
-fn field<'v>(value: &'v Value, name: &str) -> Result<&'v Value, Failure> {
-    value.get(name).ok_or_else(|| Failure::other("KeyError", crate::python::repr(name)))
+fn field(value: &mut Value, name: &str) -> Result<Value, Failure> {
+    value.take(name).ok_or_else(|| Failure::other("KeyError", crate::python::repr(name)))
 }
 
-fn text(value: &Value, name: &str) -> Result<String, Failure> {
-    field(value, name)?.as_str().map(str::to_owned).ok_or_else(unexpected)
+fn text(value: &mut Value, name: &str) -> Result<String, Failure> {
+    match field(value, name)? {
+        Value::Str(text) => Ok(text),
+        _ => Err(unexpected()),
+    }
 }
 
-fn number(value: &Value, name: &str) -> Result<i64, Failure> {
+fn number(value: &mut Value, name: &str) -> Result<i64, Failure> {
     field(value, name)?.as_int().ok_or_else(unexpected)
 }
 
-fn process(value: &Value) -> Result<Process, Failure> {
+fn process(mut value: Value) -> Result<Process, Failure> {
     Ok(Process {
-        group: text(value, "group")?,
-        name: text(value, "name")?,
-        state: number(value, "state")?,
-        statename: text(value, "statename")?,
-        description: text(value, "description")?,
-        pid: number(value, "pid")?,
+        group: text(&mut value, "group")?,
+        name: text(&mut value, "name")?,
+        state: number(&mut value, "state")?,
+        statename: text(&mut value, "statename")?,
+        description: text(&mut value, "description")?,
+        pid: number(&mut value, "pid")?,
     })
 }
 
-fn outcome(value: &Value) -> Result<Outcome, Failure> {
+fn outcome(mut value: Value) -> Result<Outcome, Failure> {
     Ok(Outcome {
-        group: text(value, "group")?,
-        name: Some(text(value, "name")?),
-        status: number(value, "status")?,
-        description: text(value, "description")?,
+        group: text(&mut value, "group")?,
+        name: Some(text(&mut value, "name")?),
+        status: number(&mut value, "status")?,
+        description: text(&mut value, "description")?,
     })
 }
 
-fn configured(value: &Value) -> Result<Configured, Failure> {
+fn configured(mut value: Value) -> Result<Configured, Failure> {
     Ok(Configured {
-        group: text(value, "group")?,
-        name: text(value, "name")?,
-        is_used: field(value, "inuse")?.is_true(),
-        is_autostarted: field(value, "autostart")?.is_true(),
-        group_priority: number(value, "group_prio")?,
-        priority: number(value, "process_prio")?,
+        group: text(&mut value, "group")?,
+        name: text(&mut value, "name")?,
+        is_used: field(&mut value, "inuse")?.is_true(),
+        is_autostarted: field(&mut value, "autostart")?.is_true(),
+        group_priority: number(&mut value, "group_prio")?,
+        priority: number(&mut value, "process_prio")?,
     })
 }

@@ -5,14 +5,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use muster_spec::{EventType, ListenerSpec, RunId};
+use muster_spec::{EventType, ListenerMode, ListenerSpec, RunId};
 
 use super::Announcement;
 use super::pool::{Listener, ListenerRun, Numbered, Pool};
 use super::protocol::{ListenerState, Step};
 use crate::python::bytes_repr;
 
-/// How long a pool waits after a rejection. The original sends the same event again at once, without end.
+/// How long a patient pool waits after a rejection. The original sends the same event again at once, without end.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// How much of a listener's output a line quotes.
@@ -73,13 +73,14 @@ pub struct Exchange {
     pools: BTreeMap<String, Pool>,
     next_serial: u64,
     lines: Lines,
+    printed: Vec<u8>,
 }
 
 impl Exchange {
     /// No pool yet. Headers of events name the daemon by the identifier. With `is_verbose` there are messages for debugging.
     pub fn new(identifier: String, is_verbose: bool) -> Exchange {
         let lines = Lines { lines: Vec::new(), is_verbose };
-        Exchange { identifier, pools: BTreeMap::new(), next_serial: 0, lines }
+        Exchange { identifier, pools: BTreeMap::new(), next_serial: 0, lines, printed: Vec::new() }
     }
 
     /// Whether there is no pool.
@@ -100,6 +101,24 @@ impl Exchange {
     /// Removes unwanted pools with their events.
     pub fn retain_pools(&mut self, is_wanted: impl Fn(&str) -> bool) {
         self.pools.retain(|name, _| is_wanted(name));
+    }
+
+    /// Forgets all pools with their events. Numbers of events go on.
+    pub fn forget_pools(&mut self) {
+        self.pools.clear();
+    }
+
+    /// Whether this run is a listener that has an event, or that may still be given one.
+    pub fn is_owed(&self, run: RunId) -> bool {
+        let mut pools = self.pools.values();
+        pools.any(|pool| {
+            pool.listener_of(run).is_some_and(|it| it.may_listen() && (it.event.is_some() || pool.has_waiting()))
+        })
+    }
+
+    /// Whether this run is a listener that may be given events.
+    pub fn may_listen(&self, run: RunId) -> bool {
+        self.pools.values().filter_map(|pool| pool.listener_of(run)).any(ListenerRun::may_listen)
     }
 
     /// Whether a pool would take events of this type.
@@ -126,7 +145,7 @@ impl Exchange {
     pub fn started(&mut self, instance: &str, run: RunId) {
         let mut listeners = self.pools.values_mut().flat_map(|pool| &mut pool.listeners);
         if let Some(listener) = listeners.find(|listener| listener.member.instance == instance) {
-            listener.run = Some(ListenerRun::new(run));
+            listener.run = Some(ListenerRun::new(run, listener.member.listener.results));
         }
     }
 
@@ -141,7 +160,7 @@ impl Exchange {
     /// A listener wrote this to its standard output.
     pub fn heard(&mut self, run: RunId, bytes: &[u8], now: Instant) {
         if let Some((pool, place)) = place_of(&mut self.pools, run) {
-            hear(pool, place, bytes, now, &mut self.lines);
+            hear(pool, place, (bytes, now), &mut self.lines, &mut self.printed);
         }
     }
 
@@ -166,6 +185,11 @@ impl Exchange {
         self.pools.values().filter_map(|pool| pool.again_at).min()
     }
 
+    /// The output to be printed since the last call, in whole lines.
+    pub fn take_printed(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.printed)
+    }
+
     /// The messages since the last call.
     pub fn take_lines(&mut self) -> Vec<Line> {
         std::mem::take(&mut self.lines.lines)
@@ -180,7 +204,7 @@ fn place_of(pools: &mut BTreeMap<String, Pool>, run: RunId) -> Option<(&mut Pool
     })
 }
 
-fn hear(pool: &mut Pool, place: usize, bytes: &[u8], now: Instant, lines: &mut Lines) {
+fn hear(pool: &mut Pool, place: usize, (bytes, now): (&[u8], Instant), lines: &mut Lines, printed: &mut Vec<u8>) {
     let listener = &mut pool.listeners[place];
     let (Some(run), process) = (&mut listener.run, listener.member.process.as_str()) else { return };
     let quoted = &bytes[..bytes.len().min(LONGEST_QUOTED)];
@@ -189,14 +213,19 @@ fn hear(pool: &mut Pool, place: usize, bytes: &[u8], now: Instant, lines: &mut L
     run.protocol.take(bytes, &mut steps);
     let mut returned = None;
     for step in steps {
+        let step = match step {
+            Step::Answered(result) if print(&result, printed) => Step::Processed,
+            Step::Answered(_) => Step::Rejected,
+            step => step,
+        };
         match step {
-            Step::Processed => {
+            Step::Processed | Step::Answered(_) => {
                 run.event = None;
                 lines.push(Level::Debug, process, || format!("{process}: event was processed"));
             }
             Step::Rejected => {
                 returned = run.event.take();
-                pool.again_at = Some(now + AGAIN);
+                pool.again_at = (pool.spec.mode == ListenerMode::Patient).then_some(now + AGAIN);
                 lines.push(Level::Warn, process, || format!("{process}: event was rejected"));
             }
             Step::BadResult(line) => {
@@ -220,6 +249,24 @@ fn hear(pool: &mut Pool, place: usize, bytes: &[u8], now: Instant, lines: &mut L
     if let Some(event) = returned {
         pool.return_event(event, lines);
     }
+}
+
+/// Prints a result that consists of the first line of a PROCESS_LOG event and its text. False if it does not.
+fn print(result: &[u8], printed: &mut Vec<u8>) -> bool {
+    let end = result.iter().position(|byte| *byte == b'\n');
+    let Some((header, text)) = end.map(|end| (&result[..end], &result[end + 1..])) else { return false };
+    let field = |name: &str| {
+        let words = header.split(u8::is_ascii_whitespace);
+        words.rev().find_map(|word| word.strip_prefix(name.as_bytes())?.strip_prefix(b":"))
+    };
+    let (Some(process), Some(channel)) = (field("processname"), field("channel")) else { return false };
+    for part in [process, b" | ", channel, b" | ", text] {
+        printed.extend_from_slice(part);
+    }
+    if !printed.ends_with(b"\n") {
+        printed.push(b'\n');
+    }
+    true
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 mod announcement;
 mod exchange;
+mod losses;
 mod pool;
 mod process_states;
 mod protocol;
@@ -13,5 +14,6 @@ mod ticks;
 
 pub use announcement::{Announcement, Channel, Speaker};
 pub use exchange::{Exchange, Level, Line, Member};
+pub use losses::Losses;
 pub use process_states::{Change, ProcessStates};
 pub use ticks::Ticks;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use muster_spec::{ListenerSpec, RunId};
+use muster_spec::{ListenerMode, ListenerSpec, Results, RunId};
 
 use super::exchange::{Level, Lines};
 use super::protocol::{ListenerState, Protocol};
@@ -67,8 +67,13 @@ pub(super) struct ListenerRun {
 }
 
 impl ListenerRun {
-    pub(super) fn new(id: RunId) -> ListenerRun {
-        ListenerRun { id, protocol: Protocol::default(), event: None, is_deaf: false }
+    pub(super) fn new(id: RunId, results: Results) -> ListenerRun {
+        ListenerRun { id, protocol: Protocol::new(results == Results::Print), event: None, is_deaf: false }
+    }
+
+    /// Whether it may be given an event, now or once it is ready for one.
+    pub(super) fn may_listen(&self) -> bool {
+        !self.is_deaf && self.protocol.state() != ListenerState::Unknown
     }
 }
 
@@ -111,6 +116,10 @@ impl Pool {
             .collect();
     }
 
+    pub(super) fn listener_of(&self, run: RunId) -> Option<&ListenerRun> {
+        self.listeners.iter().filter_map(|listener| listener.run.as_ref()).find(|it| it.id == run)
+    }
+
     pub(super) fn has_waiting(&self) -> bool {
         !self.buffer.is_empty()
     }
@@ -139,7 +148,8 @@ impl Pool {
     }
 
     fn make_room(&mut self, size: usize, lines: &mut Lines) {
-        let most = if self.was_ready { self.spec.buffer_size } else { self.spec.buffer_size.max(AT_FIRST) };
+        let is_settled = self.was_ready || self.spec.mode == ListenerMode::Exact;
+        let most = if is_settled { self.spec.buffer_size } else { self.spec.buffer_size.max(AT_FIRST) };
         // The buffer may have kept more at first than fits now; the rest leaves as it is sent, and not all at once.
         let mut is_full = self.buffer.len() >= most;
         while (is_full || self.bytes + size > MOST_BYTES)

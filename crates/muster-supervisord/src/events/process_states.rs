@@ -44,6 +44,12 @@ impl ProcessStates {
         self.0.retain(|&instance, _| is_wanted(instance));
     }
 
+    /// Resets all states: these instances are stopped.
+    pub fn begin_again(&mut self, instances: impl IntoIterator<Item = InstanceId>) {
+        let stopped = Seen { state: State::Stopped, tries: 0 };
+        self.0 = instances.into_iter().map(|instance| (instance, stopped)).collect();
+    }
+
     /// Announces a change, in as many steps as the original makes of it.
     pub fn announce(&mut self, change: Change<'_>) -> Vec<Announcement> {
         let known = |state| if state == State::Waiting { State::Starting } else { state };
@@ -112,8 +118,8 @@ impl Steps<'_> {
         self.seen.tries = 0;
         match self.seen.state {
             State::Backoff if self.change.is_shutting_down => self.enter(State::Fatal),
-            // Between two runs the original has nothing to stop.
-            State::Exited if self.change.is_shutting_down => {}
+            // The original has nothing to stop.
+            State::Exited | State::Fatal if self.change.is_shutting_down => {}
             _ => self.enter(State::Stopped),
         }
     }
@@ -208,5 +214,18 @@ mod tests {
         assert_eq!(told(&[Starting, Backoff, Stopped], true), ["BACKOFF STARTING tries:1", "FATAL BACKOFF"]);
         assert_eq!(told(&[Running, Backoff, Stopped], true), ["EXITED RUNNING expected:0 pid:7"]);
         assert_eq!(told(&[Running, Stopping, Stopped], true), ["STOPPING RUNNING pid:7", "STOPPED STOPPING pid:7"]);
+        assert_eq!(told(&[Fatal, Stopped], true), Vec::<String>::new());
+    }
+
+    #[test]
+    fn after_a_restart_of_everything_all_begin_as_stopped() {
+        let mut seen = ProcessStates::default();
+        let of = Speaker { process: "p", group: "g", pid: 7 };
+        let change =
+            |from, to| Change { instance: InstanceId(1), from, to, of, is_expected: false, is_shutting_down: false };
+        seen.announce(change(Stopped, Starting));
+        seen.begin_again([InstanceId(1)]);
+        let told = seen.announce(change(Waiting, Starting));
+        assert_eq!(told[0].payload, "processname:p groupname:g from_state:STOPPED tries:0");
     }
 }

@@ -17,6 +17,9 @@ const LONGEST_LINE: usize = 1024;
 /// The result that accepts an event.
 const ACCEPTED: &[u8] = b"OK";
 
+/// How much of a result is kept where it is printed. Output of a program is announced in pieces of 64 KiB.
+const LONGEST_PRINTED: usize = 512 * 1024;
+
 /// The state of a listener.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum ListenerState {
@@ -50,6 +53,8 @@ pub(super) enum Step {
     Processed,
     /// It rejected its event, with an answer other than the accepting one.
     Rejected,
+    /// It answered with this, which is to be printed.
+    Answered(Vec<u8>),
     /// Its result line is unreadable, so its event counts as rejected.
     BadResult(String),
     /// It entered this state, from that one.
@@ -63,6 +68,8 @@ pub(super) struct Protocol {
     /// Bytes that are too few to decide.
     held: Vec<u8>,
     result: Option<Announced>,
+    /// Whether results are kept to be printed.
+    prints: bool,
 }
 
 /// A result whose length is known.
@@ -75,6 +82,11 @@ struct Announced {
 }
 
 impl Protocol {
+    /// A new run, whose results may have to be printed.
+    pub(super) fn new(prints: bool) -> Protocol {
+        Protocol { prints, ..Protocol::default() }
+    }
+
     pub(super) fn state(&self) -> ListenerState {
         self.state
     }
@@ -142,14 +154,19 @@ impl Protocol {
         let Some(result) = &mut self.result else { return bytes };
         let count = usize::try_from(result.left).unwrap_or(usize::MAX).min(bytes.len());
         let (taken, rest) = bytes.split_at(count);
-        let wanted = (ACCEPTED.len() + 1).saturating_sub(result.begin.len());
+        let most = if self.prints { LONGEST_PRINTED } else { ACCEPTED.len() + 1 };
+        let wanted = most.saturating_sub(result.begin.len());
         result.begin.extend_from_slice(&taken[..wanted.min(taken.len())]);
         result.left -= i64::try_from(count).unwrap_or(i64::MAX);
         if result.left <= 0 {
-            let is_accepted = result.begin == ACCEPTED;
+            let begin = std::mem::take(&mut result.begin);
             self.result = None;
             // An empty result is looked at with the byte that follows, as in the original.
-            steps.push(if is_accepted { Step::Processed } else { Step::Rejected });
+            steps.push(match begin == ACCEPTED {
+                _ if self.prints => Step::Answered(begin),
+                true => Step::Processed,
+                false => Step::Rejected,
+            });
             self.enter(ListenerState::Acknowledged, steps);
         }
         rest

@@ -1,5 +1,6 @@
 //! Methods that start, stop and signal.
 
+use muster_spec::arrange;
 use std::collections::HashMap;
 
 use super::daemon::{Daemon, Member, NotStarted, NotWritten};
@@ -47,7 +48,7 @@ pub(super) fn by_priority(members: Vec<Member>) -> Vec<Member> {
         let place = *places.entry(member.group.clone()).or_insert(next);
         keyed.push(((member.group_priority, place, member.priority), member));
     }
-    keyed.sort_by_key(|(key, _)| *key);
+    arrange::sort_by_key(&mut keyed, |(key, _)| *key);
     keyed.into_iter().map(|(_, member)| member).collect()
 }
 

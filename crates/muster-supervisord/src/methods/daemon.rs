@@ -111,6 +111,8 @@ pub trait Daemon {
     fn pid(&self) -> i64;
     /// Its state.
     fn state(&self) -> DaemonState;
+    /// Whether methods that change nothing are answered while it shuts down.
+    fn answers_while_ending(&self) -> bool;
     /// All processes: groups in the order in which they became active, members in the order of their group.
     fn members(&self) -> Vec<Member>;
     /// A process in full; `None` if it is gone.

@@ -10,11 +10,14 @@ mod logs;
 mod order;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use daemon::{Changes, Channel, Daemon, Log, Member, NotRead, NotStarted, NotWritten, Piece, namespec};
 pub use logs::{MAX_READ, Part};
-pub use table::{METHODS, Method, Right};
+pub use table::{METHODS, Method};
+
+use muster_spec::Role;
+use muster_spec::arrange;
 
 use self::args::Args;
 use self::control::{Selected, by_priority, select, select_one};
@@ -31,12 +34,12 @@ const API_VERSION: &str = "3.0";
 /// The method that makes several calls.
 const MULTICALL: &str = "system.multicall";
 
-/// The right that a call needs: of several calls, the highest.
-pub fn needs(call: &Call) -> Right {
-    let of = |name: &str| Method::named(name).map_or(Right::Look, |method| method.needs);
+/// The least role of a client that may make a call: of several calls, the highest.
+pub fn needs(call: &Call) -> Role {
+    let of = |name: &str| Method::named(name).map_or(Role::Read, |method| method.needs);
     let inner = call.params.first().filter(|_| call.method == MULTICALL).and_then(Value::as_array);
     let names = inner.into_iter().flatten().filter_map(|call| call.get("methodName")?.as_str());
-    names.map(of).fold(of(&call.method), Right::max)
+    names.map(of).fold(of(&call.method), Role::max)
 }
 
 /// Whether the size of the response may grow with the number of processes, or with their output.
@@ -98,7 +101,8 @@ fn inner(call: Value) -> Result<Call, Fault> {
 
 async fn single(daemon: &impl Daemon, method: &str, params: Vec<Value>) -> Result<Value, Fault> {
     let mut args = arguments(method, params)?;
-    let is_gated = Method::named(method).is_some_and(|method| method.needs == Right::Control);
+    let changes = Method::named(method).is_some_and(|method| method.needs >= Role::Control);
+    let is_gated = changes || method.starts_with("supervisor.") && !daemon.answers_while_ending();
     // Listeners may still communicate.
     if is_gated && daemon.state() != DaemonState::Running && method != "supervisor.sendRemoteCommEvent" {
         return Err(Code::ShutdownState.fault());
@@ -142,7 +146,7 @@ async fn supervisor(daemon: &impl Daemon, method: &str, args: &mut Args) -> Resu
         }
         "getAllProcessInfo" => {
             let mut members = daemon.members();
-            members.sort_by(|a, b| (&a.group, &a.name).cmp(&(&b.group, &b.name)));
+            arrange::sort_by(&mut members, |a, b| (&a.group, &a.name).cmp(&(&b.group, &b.name)));
             Ok(Value::Array(daemon.infos(&members).await))
         }
         "getAllConfigInfo" => Ok(Value::Array(daemon.configuration())),

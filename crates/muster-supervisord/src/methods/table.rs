@@ -1,13 +1,6 @@
-//! The registry of methods: one entry each, with signature, help and the right it needs.
+//! The registry of methods: one entry each, with signature, help and the role it needs.
 
-/// The right that a method needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Right {
-    /// It only reads.
-    Look,
-    /// It changes something.
-    Control,
-}
+use muster_spec::Role;
 
 /// One method.
 #[derive(Clone, Copy, Debug)]
@@ -20,8 +13,8 @@ pub struct Method {
     pub params: &'static [(&'static str, &'static str)],
     /// How many of them are required.
     pub required: usize,
-    /// The right it needs.
-    pub needs: Right,
+    /// The least role of a client that may call it.
+    pub needs: Role,
     /// Its purpose, in a sentence.
     pub help: &'static str,
 }
@@ -51,7 +44,7 @@ const fn look(
     params: &'static [(&'static str, &'static str)],
     help: &'static str,
 ) -> Method {
-    Method { name, result, params, required: params.len(), needs: Right::Look, help }
+    Method { name, result, params, required: params.len(), needs: Role::Read, help }
 }
 
 const fn control(
@@ -60,7 +53,16 @@ const fn control(
     params: &'static [(&'static str, &'static str)],
     help: &'static str,
 ) -> Method {
-    Method { needs: Right::Control, ..look(name, result, params, help) }
+    Method { needs: Role::Control, ..look(name, result, params, help) }
+}
+
+const fn admin(
+    name: &'static str,
+    result: &'static str,
+    params: &'static [(&'static str, &'static str)],
+    help: &'static str,
+) -> Method {
+    Method { needs: Role::Admin, ..look(name, result, params, help) }
 }
 
 /// One whose last argument may be left out.
@@ -109,7 +111,7 @@ pub const METHODS: [Method; 41] = [
         "Reads the configuration. Returns the groups that were added, changed and removed; nothing is applied.",
     ),
     control("supervisor.removeProcessGroup", "boolean", &[NAME], "Removes a group whose processes have ended."),
-    control("supervisor.restart", "boolean", &[], "Stops all programs and starts again with a new configuration."),
+    admin("supervisor.restart", "boolean", &[], "Stops all programs and starts again with a new configuration."),
     control(
         "supervisor.sendProcessStdin",
         "boolean",
@@ -122,7 +124,7 @@ pub const METHODS: [Method; 41] = [
         &[("string", "type"), ("string", "data")],
         "Sends an event to the event listeners.",
     ),
-    control("supervisor.shutdown", "boolean", &[], "Stops all programs; the daemon exits after that."),
+    admin("supervisor.shutdown", "boolean", &[], "Stops all programs; the daemon exits after that."),
     control("supervisor.signalAllProcesses", "array", &[SIGNAL], "Signals all processes that run."),
     control("supervisor.signalProcess", "boolean", &[NAME, SIGNAL], "Signals a process."),
     control("supervisor.signalProcessGroup", "array", &[NAME, SIGNAL], "Signals the processes of a group that run."),

@@ -8,13 +8,14 @@ use super::*;
 use crate::status::{ProcessInfo, ProcessState};
 
 /// Three groups: `site` with two processes, `db` and `off`.
-struct Fake {
-    state: DaemonState,
-    done: RefCell<Vec<String>>,
+pub(crate) struct Fake {
+    pub(crate) state: DaemonState,
+    pub(crate) answers_while_ending: bool,
+    pub(crate) done: RefCell<Vec<String>>,
 }
 
-fn fake() -> Fake {
-    Fake { state: DaemonState::Running, done: RefCell::default() }
+pub(crate) fn fake() -> Fake {
+    Fake { state: DaemonState::Running, answers_while_ending: true, done: RefCell::default() }
 }
 
 fn member(group: &str, name: &str, group_priority: i64, priority: i64, state: ProcessState) -> Member {
@@ -43,6 +44,9 @@ impl Daemon for Fake {
     }
     fn state(&self) -> DaemonState {
         self.state
+    }
+    fn answers_while_ending(&self) -> bool {
+        self.answers_while_ending
     }
     fn members(&self) -> Vec<Member> {
         vec![
@@ -268,10 +272,10 @@ fn many_calls_are_made_one_after_another() {
 fn of_many_calls_the_highest_right_counts() {
     let call = |method: &str, params: Vec<Value>| Call { method: method.to_owned(), params };
     let many = |name: &str| vec![vec![Value::structure([("methodName", name.into())])].into()];
-    assert_eq!(needs(&call("supervisor.getState", vec![])), Right::Look);
-    assert_eq!(needs(&call("supervisor.shutdown", vec![])), Right::Control);
-    assert_eq!(needs(&call("system.multicall", many("supervisor.getPID"))), Right::Look);
-    assert_eq!(needs(&call("system.multicall", many("supervisor.stopProcess"))), Right::Control);
+    assert_eq!(needs(&call("supervisor.getState", vec![])), Role::Read);
+    assert_eq!(needs(&call("supervisor.shutdown", vec![])), Role::Admin);
+    assert_eq!(needs(&call("system.multicall", many("supervisor.getPID"))), Role::Read);
+    assert_eq!(needs(&call("system.multicall", many("supervisor.stopProcess"))), Role::Control);
 }
 
 #[test]
@@ -281,6 +285,11 @@ fn during_a_shutdown_only_reading_is_answered() {
     assert_eq!(ask(&daemon, "supervisor.shutdown", vec![]), Err(Code::ShutdownState.fault()));
     assert!(ask(&daemon, "supervisor.sendRemoteCommEvent", vec!["a".into(), "b".into()]).is_ok());
     assert_eq!(*daemon.done.borrow(), ["emit a b"]);
+    // Or nothing is, as under the original.
+    let exact = Fake { answers_while_ending: false, ..daemon };
+    assert_eq!(ask(&exact, "supervisor.getAllProcessInfo", vec![]), Err(Code::ShutdownState.fault()));
+    assert!(ask(&exact, "supervisor.sendRemoteCommEvent", vec!["a".into(), "b".into()]).is_ok());
+    assert!(ask(&exact, "system.listMethods", vec![]).is_ok());
 }
 
 #[test]

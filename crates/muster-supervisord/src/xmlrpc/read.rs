@@ -12,7 +12,7 @@ use quick_xml::events::Event;
 
 use super::base64::decode;
 use super::text::is_legal;
-use super::{Call, Fault, Value};
+use super::{Call, Fault, Value, plain};
 use crate::python;
 
 /// The largest request, in bytes.
@@ -68,6 +68,15 @@ pub fn parse_request(document: &[u8]) -> Read<Call> {
 /// Reads a response. Unlike Python, it accepts characters that XML does not allow, since supervisord sends programs'
 /// output as it is.
 pub fn parse_response(document: &[u8]) -> Read<Result<Value, Fault>> {
+    let text = str::from_utf8(document).ok().filter(|text| text.len() <= MAX_RESPONSE);
+    match text.and_then(plain::parse) {
+        Some(value) => Ok(Ok(value)),
+        None => parse_any_response(document),
+    }
+}
+
+/// Reads a response of any layout.
+pub(super) fn parse_any_response(document: &[u8]) -> Read<Result<Value, Fault>> {
     let mut parser = Parser::new(document, MAX_RESPONSE, usize::MAX)?;
     let mut outcome = None;
     parser.root(|parser, tag| {
@@ -256,7 +265,7 @@ impl<'a> Parser<'a> {
             "nil" => self.skip().map(|()| Value::Nil),
             _ => {
                 let text = self.text()?;
-                scalar(tag, text).map_err(|why| self.error(why))
+                scalar(tag, text.into()).map_err(|why| self.error(why))
             }
         }
     }
@@ -300,11 +309,11 @@ impl<'a> Parser<'a> {
         Ok(Value::Struct(fields))
     }
 
-    fn member(&mut self) -> Read<(String, Value)> {
+    fn member(&mut self) -> Read<(Cow<'static, str>, Value)> {
         let (mut name, mut value) = (None, None);
         self.children(|parser, tag| {
             match tag {
-                "name" => name = Some(parser.text()?),
+                "name" => name = Some(Cow::Owned(parser.text()?)),
                 _ => value = Some(parser.value(tag)?),
             }
             Ok(())
@@ -314,14 +323,14 @@ impl<'a> Parser<'a> {
 }
 
 /// A value without parts. An unknown type is a text.
-fn scalar(kind: &str, text: String) -> Result<Value, &'static str> {
+pub(super) fn scalar(kind: &str, text: Cow<'_, str>) -> Result<Value, &'static str> {
     Ok(match kind {
         "int" | "i1" | "i2" | "i4" | "i8" | "biginteger" => Value::Int(python::int(&text).ok_or("not a whole number")?),
         "boolean" => Value::Bool(text == "1"),
         "double" | "float" | "bigdecimal" => Value::Double(python::strip(&text).parse().map_err(|_| "not a number")?),
         "dateTime.iso8601" | "dateTime" => Value::DateTime(python::strip(&text).to_owned()),
         "base64" => Value::Bytes(decode(&text).ok_or("not base64")?),
-        _ => Value::Str(text),
+        _ => Value::Str(text.into_owned()),
     })
 }
 

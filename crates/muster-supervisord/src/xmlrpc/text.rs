@@ -13,7 +13,7 @@ pub(super) fn is_legal(c: char) -> bool {
 /// out, and other characters that XML does not allow become U+FFFD: with them, no parser would take the document.
 pub(super) fn push_escaped(text: &str, out: &mut String) {
     let mut rest = text;
-    while let Some((at, c)) = rest.char_indices().find(|(_, c)| is_special(*c)) {
+    while let Some((at, c)) = first_special(rest) {
         out.push_str(&rest[..at]);
         rest = &rest[at + c.len_utf8()..];
         match c {
@@ -28,6 +28,21 @@ pub(super) fn push_escaped(text: &str, out: &mut String) {
         }
     }
     out.push_str(rest);
+}
+
+/// The first character that cannot be written as it is. Most texts have none, so bytes are looked at first.
+fn first_special(text: &str) -> Option<(usize, char)> {
+    // U+FFFE and U+FFFF begin with the byte 0xef.
+    let may_be = |byte: &u8| matches!(byte, b'&' | b'<' | b'>' | 0xef | 0..0x20);
+    let mut from = 0;
+    while let Some(at) = text.as_bytes()[from..].iter().position(may_be) {
+        let found = text[from + at..].chars().next()?;
+        if is_special(found) {
+            return Some((from + at, found));
+        }
+        from += at + found.len_utf8();
+    }
+    None
 }
 
 fn is_special(c: char) -> bool {
@@ -60,6 +75,7 @@ mod tests {
         check("\x1b[1;31", "\u{fffd}[1;31");
         check("\x1b]0;title\x07", "\u{fffd}]0;title\u{fffd}");
         check("\x1b\x1b[m", "\u{fffd}");
+        check("\u{feff}\u{fffe}\u{fffd}<\u{f900}", "\u{feff}\u{fffd}\u{fffd}&lt;\u{f900}");
     }
 
     #[test]

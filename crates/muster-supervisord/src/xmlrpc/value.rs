@@ -1,5 +1,7 @@
 //! The values of XML-RPC.
 
+use std::borrow::Cow;
+
 /// A value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -20,19 +22,30 @@ pub enum Value {
     /// Values in order.
     Array(Vec<Value>),
     /// Fields in the order in which they are written. Of two with one name the last counts.
-    Struct(Vec<(String, Value)>),
+    Struct(Vec<(Cow<'static, str>, Value)>),
 }
 
 impl Value {
     /// A struct with these fields.
-    pub fn structure<'a>(fields: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
-        Value::Struct(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    pub fn structure(fields: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
+        Value::Struct(fields.into_iter().map(|(name, value)| (Cow::Borrowed(name), value)).collect())
     }
 
     /// A field of a struct.
     pub fn get(&self, name: &str) -> Option<&Value> {
         match self {
             Value::Struct(fields) => fields.iter().rev().find(|(field, _)| field == name).map(|(_, value)| value),
+            _ => None,
+        }
+    }
+
+    /// A field of a struct, taken out of it.
+    pub fn take(&mut self, name: &str) -> Option<Value> {
+        match self {
+            Value::Struct(fields) => {
+                let field = fields.iter_mut().rev().find(|(field, _)| field == name);
+                field.map(|(_, value)| std::mem::replace(value, Value::Nil))
+            }
             _ => None,
         }
     }
@@ -134,5 +147,7 @@ mod tests {
         let value = Value::structure([("a", 1.into()), ("b", 2.into()), ("a", 3.into())]);
         assert_eq!(value.get("a"), Some(&Value::Int(3)));
         assert_eq!(value.get("c"), None);
+        let mut value = value;
+        assert_eq!((value.take("a"), value.take("c")), (Some(Value::Int(3)), None));
     }
 }

@@ -49,7 +49,10 @@ fn push_params(params: &[Value], out: &mut String) {
 fn push_value(value: &Value, out: &mut String) {
     out.push_str("<value>");
     match value {
-        Value::Int(number) => push_scalar("int", &saturated(*number).to_string(), out),
+        // Writing to a String cannot fail.
+        Value::Int(number) => {
+            let _ = write!(out, "<int>{}</int>", saturated(*number));
+        }
         Value::Bool(is_true) => push_scalar("boolean", if *is_true { "1" } else { "0" }, out),
         Value::Str(text) => push_scalar("string", text, out),
         Value::Double(number) => push_scalar("double", &python_float(*number), out),
@@ -81,9 +84,9 @@ fn push_value(value: &Value, out: &mut String) {
 }
 
 fn push_scalar(kind: &str, text: &str, out: &mut String) {
-    out.extend(["<", kind, ">"]);
+    ["<", kind, ">"].iter().for_each(|part| out.push_str(part));
     push_escaped(text, out);
-    out.extend(["</", kind, ">"]);
+    ["</", kind, ">"].iter().for_each(|part| out.push_str(part));
 }
 
 /// The nearest number that fits: `<int>` has 32 bits.

@@ -5,8 +5,8 @@
 //! [`Orders`], which are complete before it begins, and writes its stack and its report. [`super::explain`] turns the report
 //! into a message.
 //!
-//! The order matters. Limits and the nice value need privileges that are dropped with the change of user. The directory comes
-//! after the user, who may have no access to it. Signals stay blocked until the last moment: one that arrives meanwhile stays
+//! The order matters. Limits and the nice value need privileges that are dropped with the change of user, and so do the
+//! capabilities' own limits; [`super::privileges`] has these. The directory comes after the user, who may have no access to it. Signals stay blocked until the last moment: one that arrives meanwhile stays
 //! pending, and kills then.
 
 use std::ffi::{c_char, c_int, c_long};
@@ -14,6 +14,7 @@ use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::atomic::Ordering;
 
+use super::privileges::{self, PrivilegeOrders};
 use super::raw;
 use super::slot::{Evidence, HEAD, Report};
 use crate::boot::CLOSE_RANGE_CLOEXEC;
@@ -35,12 +36,24 @@ pub(super) enum Stage {
     Rlimit,
     /// setpriority(2).
     Nice,
+    /// prctl(2), PR_CAPBSET_DROP; the detail is the number of the capability.
+    Bounding,
+    /// prctl(2), PR_SET_KEEPCAPS.
+    KeepCapabilities,
+    /// prctl(2), PR_SET_SECUREBITS.
+    Securebits,
     /// setgroups(2).
     Groups,
     /// setresgid(2).
     Gid,
     /// setresuid(2).
     Uid,
+    /// capset(2).
+    Capabilities,
+    /// prctl(2), PR_CAP_AMBIENT_RAISE; the detail is the number of the capability.
+    Ambient,
+    /// prctl(2), PR_SET_NO_NEW_PRIVS.
+    NoNewPrivileges,
     /// chdir(2).
     Chdir,
     /// Unblocking signals: pending ones act now.
@@ -50,16 +63,22 @@ pub(super) enum Stage {
 }
 
 impl Stage {
-    const ALL: [Stage; 12] = [
+    const ALL: [Stage; 18] = [
         Stage::Begin,
         Stage::Session,
         Stage::Stdio,
         Stage::OomScoreAdj,
         Stage::Rlimit,
         Stage::Nice,
+        Stage::Bounding,
+        Stage::KeepCapabilities,
+        Stage::Securebits,
         Stage::Groups,
         Stage::Gid,
         Stage::Uid,
+        Stage::Capabilities,
+        Stage::Ambient,
+        Stage::NoNewPrivileges,
         Stage::Chdir,
         Stage::Unblock,
         Stage::Exec,
@@ -116,6 +135,8 @@ pub(super) struct Orders {
     pub(super) ignored: SignalSet,
     /// The sources of 0, 1 and 2. Their numbers are 3 or more, so no step overwrites the source of another.
     pub(super) stdio: [c_int; 3],
+    /// Whether standard input is a terminal that becomes the controlling one of the new session.
+    pub(super) takes_terminal: bool,
     /// Further descriptors. No source is the target of another.
     pub(super) passed: Array<Passed>,
     pub(super) umask: u32,
@@ -123,6 +144,7 @@ pub(super) struct Orders {
     pub(super) oom_score_adj: Option<Array<u8>>,
     pub(super) limits: Array<Limit>,
     pub(super) nice: Option<c_int>,
+    pub(super) privileges: PrivilegeOrders,
     pub(super) groups: Option<Array<u32>>,
     pub(super) gid: Option<u32>,
     pub(super) uid: Option<u32>,
@@ -149,7 +171,9 @@ pub(super) unsafe extern "C" fn main(orders: *const ()) -> ! {
         take_session(orders);
         take_stdio(orders);
         take_limits(orders);
+        privileges::limit(orders);
         become_user(orders);
+        privileges::settle(orders);
         enter_directory(orders);
         let [first, second] = orders.own_pid;
         write_own_pid(first);
@@ -163,7 +187,7 @@ pub(super) unsafe extern "C" fn main(orders: *const ()) -> ! {
 }
 
 #[inline(always)]
-unsafe fn at(orders: &Orders, stage: Stage, detail: u32) {
+pub(super) unsafe fn at(orders: &Orders, stage: Stage, detail: u32) {
     // SAFETY: the report lives as long as the orders.
     let report = unsafe { &*orders.report };
     report.detail.store(detail, Ordering::Relaxed);
@@ -172,7 +196,7 @@ unsafe fn at(orders: &Orders, stage: Stage, detail: u32) {
 
 /// Makes a call that must succeed; otherwise the child fails.
 #[inline(always)]
-unsafe fn must<const N: usize>(orders: &Orders, number: c_long, arguments: [usize; N]) {
+pub(super) unsafe fn must<const N: usize>(orders: &Orders, number: c_long, arguments: [usize; N]) {
     // SAFETY: the caller's promise.
     if let Err(errno) = unsafe { raw::syscall(number, arguments) } {
         // SAFETY: as above.
@@ -180,7 +204,7 @@ unsafe fn must<const N: usize>(orders: &Orders, number: c_long, arguments: [usiz
     }
 }
 
-unsafe fn fail(orders: &Orders, errno: c_int) -> ! {
+pub(super) unsafe fn fail(orders: &Orders, errno: c_int) -> ! {
     // SAFETY: the report lives as long as the orders.
     unsafe { (*orders.report).errno.store(errno, Ordering::Relaxed) };
     let status = if errno == libc::ENOENT { 127 } else { 126 };
@@ -223,6 +247,9 @@ unsafe fn take_stdio(orders: &Orders) {
         must(orders, libc::SYS_dup3, [stdin as usize, 0, 0]);
         must(orders, libc::SYS_dup3, [stdout as usize, 1, 0]);
         must(orders, libc::SYS_dup3, [stderr as usize, 2, 0]);
+        if orders.takes_terminal {
+            must(orders, libc::SYS_ioctl, [0, libc::TIOCSCTTY as usize, 0]);
+        }
         // All our descriptors are close-on-exec already; this is for those that a library might open. If the kernel
         // does not know the call, nothing is lost.
         let _ = raw::syscall(libc::SYS_close_range, [3, u32::MAX as usize, CLOSE_RANGE_CLOEXEC as usize]);

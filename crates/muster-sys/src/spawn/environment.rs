@@ -62,8 +62,8 @@ impl Environment {
     }
 
     /// Sets a variable, replacing one of the same name. Returns the position of its text.
-    pub(super) fn set(&mut self, arena: &mut Arena, name: &str, value: &str) -> ArenaString {
-        let entry = arena.push(&[name.as_bytes(), b"=", value.as_bytes()]);
+    pub(super) fn set(&mut self, arena: &mut Arena, name: &str, value: &[u8]) -> ArenaString {
+        let entry = arena.push(&[name.as_bytes(), b"=", value]);
         let own = Entry::Own { entry, name_len: name.len() };
         match self.position(arena, name.as_bytes()) {
             Some(position) => self.entries[position] = own,
@@ -124,7 +124,7 @@ mod tests {
         let inherited = Rc::new(Inherited::new(pairs));
         let (mut arena, mut environment) = (Arena::default(), Environment::new(&inherited, is_clean));
         for (name, value) in own {
-            environment.set(&mut arena, name, value);
+            environment.set(&mut arena, name, value.as_bytes());
         }
         let (pointers, _kept) = environment.finish(&arena);
         let (null, pointers) = pointers.split_last().unwrap();
@@ -151,7 +151,7 @@ mod tests {
         let inherited = Rc::new(Inherited::new([(os(b"PATH"), os(b"/inherited"))]));
         let (mut arena, mut environment) = (Arena::default(), Environment::new(&inherited, false));
         assert_eq!(environment.get(&arena, "PATH").as_deref(), Some(&b"/inherited"[..]));
-        environment.set(&mut arena, "PATH", "/own");
+        environment.set(&mut arena, "PATH", b"/own");
         assert_eq!(environment.get(&arena, "PATH").as_deref(), Some(&b"/own"[..]));
         assert_eq!(environment.get(&arena, "PAT"), None);
     }

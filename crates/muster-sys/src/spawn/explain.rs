@@ -7,7 +7,7 @@
 
 use std::io;
 
-use muster_spec::{Resource, SpawnError, SpawnStep};
+use muster_spec::{CapabilitySet, Resource, SpawnError, SpawnStep};
 
 use super::child::{NO_CANDIDATE, Stage};
 use super::elf;
@@ -27,6 +27,12 @@ pub(super) fn failure(plan: &SpawnPlan, stage: Stage, detail: u32, errno: i32, e
         Stage::OomScoreAdj => (SpawnStep::OomScoreAdj, oom_score_adj(plan, errno)),
         Stage::Rlimit => (SpawnStep::Rlimit, rlimit(plan, detail, errno)),
         Stage::Nice => (SpawnStep::Nice, format!("nice {}: {}", plan.nice(), privileged(errno))),
+        Stage::Bounding
+        | Stage::KeepCapabilities
+        | Stage::Securebits
+        | Stage::Capabilities
+        | Stage::Ambient
+        | Stage::NoNewPrivileges => (SpawnStep::Capabilities, capabilities(plan, stage, detail, errno)),
         Stage::Groups | Stage::Gid | Stage::Uid => (SpawnStep::User, user(plan, stage, errno)),
         Stage::Chdir => (SpawnStep::Chdir, chdir(plan, errno)),
         Stage::Exec => (SpawnStep::Exec, exec(plan, detail, errno, evidence)),
@@ -42,6 +48,12 @@ pub(super) fn killed(plan: &SpawnPlan, stage: Stage) -> SpawnError {
         Stage::OomScoreAdj => (SpawnStep::OomScoreAdj, String::new()),
         Stage::Rlimit => (SpawnStep::Rlimit, String::new()),
         Stage::Nice => (SpawnStep::Nice, String::new()),
+        Stage::Bounding
+        | Stage::KeepCapabilities
+        | Stage::Securebits
+        | Stage::Capabilities
+        | Stage::Ambient
+        | Stage::NoNewPrivileges => (SpawnStep::Capabilities, String::new()),
         Stage::Groups | Stage::Gid | Stage::Uid => (SpawnStep::User, String::new()),
         Stage::Chdir => {
             (SpawnStep::Chdir, format!(", while entering directory {}", plan.directory().unwrap_or_default()))
@@ -98,6 +110,29 @@ fn privileged(errno: i32) -> String {
     match errno {
         libc::EACCES | libc::EPERM => String::from("needs privilege (CAP_SYS_NICE or a higher RLIMIT_NICE)"),
         errno => reason(errno),
+    }
+}
+
+fn capabilities(plan: &SpawnPlan, stage: Stage, number: u32, errno: i32) -> String {
+    let capability = CapabilitySet::from_bits(1_u64.checked_shl(number).unwrap_or(0));
+    let words = || plan.securebits().names().collect::<Vec<_>>().join(", ");
+    match (stage, errno) {
+        (Stage::Bounding, libc::EPERM) => String::from(
+            "capabilities: keeping setuid programs from giving others needs CAP_SETPCAP, which the daemon does not have; \
+             no_new_privileges = true needs none",
+        ),
+        (Stage::KeepCapabilities, libc::EPERM) => {
+            String::from("capabilities: the daemon's securebits do not let them outlive the change of user")
+        }
+        (Stage::Securebits, libc::EPERM) => {
+            format!("securebits {}: needs CAP_SETPCAP, which the daemon does not have, or they are locked", words())
+        }
+        (Stage::Securebits, errno) => format!("securebits {}: {}", words(), reason(errno)),
+        (Stage::Ambient, libc::EPERM) => {
+            format!("capabilities: the daemon's securebits do not let {capability} be raised for a user")
+        }
+        (Stage::NoNewPrivileges, errno) => format!("no_new_privileges: {}", reason(errno)),
+        (_, errno) => format!("capabilities: {}", reason(errno)),
     }
 }
 

@@ -7,7 +7,7 @@
 use std::ffi::{CStr, c_int};
 use std::mem::MaybeUninit;
 
-use muster_spec::ProcessSpec;
+use muster_spec::{Privileges, ProcessSpec, Securebits};
 
 use super::plan::Identity;
 use super::raw;
@@ -32,8 +32,11 @@ impl Mechanism {
     ///   needed cannot fail.
     /// - Another OOM score: the kernel keeps the score equal among all processes that share memory, so the
     ///   daemon would get it as well.
+    /// - Other capabilities: as with another user, a weaker process would have the daemon's memory mapped.
     pub(super) fn choose(can_share: bool, process: &ProcessSpec, identity: &Identity) -> Mechanism {
-        if can_share && process.oom_score_adj.is_none() && !identity.changes_credentials() {
+        let Privileges { capabilities, securebits, .. } = process.privileges;
+        let changes_rights = capabilities.is_some() || securebits != Securebits::default();
+        if can_share && process.oom_score_adj.is_none() && !identity.changes_credentials() && !changes_rights {
             Mechanism::Shared
         } else {
             Mechanism::Copied

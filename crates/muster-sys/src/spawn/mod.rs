@@ -14,6 +14,7 @@ mod explain;
 mod mechanism;
 mod plan;
 mod pool;
+mod privileges;
 mod raw;
 mod slot;
 
@@ -30,6 +31,7 @@ use crate::rights::{Capability, Rights};
 use crate::signal::{Pid, SignalSet, not_default, set_blocked};
 use crate::user::{Accounts, LookupError};
 
+pub use arena::wipe;
 use child::Passed;
 pub use explain::reason;
 pub use mechanism::Mechanism;
@@ -55,6 +57,8 @@ pub struct Spawner {
 pub struct Launch<'a> {
     /// The program, and how to run it.
     pub process: &'a ProcessSpec,
+    /// Variables that override all configured ones. No copy is left in memory.
+    pub secrets: &'a [(&'a str, &'a [u8])],
     /// Variables that override all others.
     pub markers: &'a [(&'a str, &'a str)],
     /// Variables that are set to its pid, which is not known in advance.
@@ -144,6 +148,28 @@ impl Spawner {
         stdin: Option<BorrowedFd<'_>>,
     ) -> Result<Spawning, SpawnError> {
         let identity = self.identity(launch.process)?;
+        self.create(launch, identity, stdin, false)
+    }
+
+    /// Like [`Spawner::spawn`], with this terminal as its stdin, stdout, stderr and controlling terminal. It is given to the
+    /// program's user, so that the program can open it by its name.
+    pub fn spawn_on_terminal(&mut self, launch: &Launch<'_>, terminal: BorrowedFd<'_>) -> Result<Spawning, SpawnError> {
+        let identity = self.identity(launch.process)?;
+        if let Some(uid) = identity.uid {
+            // Its group is that of all terminals. A failure has no other effect.
+            let _ = fd::change_owner(terminal, uid, fd::SAME_GROUP);
+        }
+        let launch = Launch { stdout: Stdio::Fd(terminal), stderr: Stdio::Fd(terminal), ..*launch };
+        self.create(&launch, identity, Some(terminal), true)
+    }
+
+    fn create(
+        &mut self,
+        launch: &Launch<'_>,
+        identity: Identity,
+        stdin: Option<BorrowedFd<'_>>,
+        takes_terminal: bool,
+    ) -> Result<Spawning, SpawnError> {
         let stdout = self.output(launch.stdout, &identity)?;
         let stderr = self.output(launch.stderr, &identity)?;
         let mechanism = self.mechanism.unwrap_or_else(|| Mechanism::choose(self.can_share, launch.process, &identity));
@@ -152,7 +178,7 @@ impl Spawner {
         let stdio = [stdin, stdout.as_raw_fd(), stderr.as_raw_fd()];
         let passed = Lifted::all(launch.passed)?;
         let slot = self.pool.borrow_mut().take_slot().map_err(|error| prepare("cannot map a stack", &error))?;
-        let plan = SpawnPlan::new(launch, identity, &self.defaults, stdio, passed.orders(), &slot)?;
+        let plan = SpawnPlan::new(launch, identity, &self.defaults, (stdio, takes_terminal), passed.orders(), &slot)?;
         let flags = libc::O_CLOEXEC | libc::O_NONBLOCK;
         let (status, told) = fd::pipe_with(flags).map_err(|error| prepare("cannot make a pipe", &error))?;
         let told = passed.lift(told)?;
@@ -293,7 +319,12 @@ fn make_process(mechanism: Mechanism, flight: &InFlight) -> Result<Pid, c_int> {
     let orders = (&raw const *flight.orders()).cast::<()>();
     // SAFETY: the stack is 16-aligned and large; stack, orders and all they point to are kept by `flight` until the child
     // has executed or exited, even if dropped early; `child::main` touches no thread-local storage and does not panic.
-    let result = unsafe { raw::clone(mechanism.flags(), flight.stack_top(), child::main, orders) };
+    let clone = |flags| unsafe { raw::clone(flags, flight.stack_top(), child::main, orders) };
+    let result = match clone(mechanism.flags()) {
+        // qemu's emulation of processes of another architecture knows only threads and copies.
+        Err(libc::EINVAL) if mechanism == Mechanism::Shared => clone(Mechanism::Copied.flags()),
+        result => result,
+    };
     set_blocked(before).expect("the kernel takes back the set that it gave");
     result.map(Pid)
 }

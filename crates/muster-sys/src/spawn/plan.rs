@@ -8,12 +8,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 use std::rc::Rc;
 
-use muster_spec::{ProcessSpec, Resource, Rlimit, SpawnError, SpawnStep};
+use muster_spec::{ProcessSpec, Resource, Rlimit, Securebits, SpawnError, SpawnStep};
 
 use super::Launch;
 use super::arena::{Arena, ArenaString};
 use super::child::{Array, Limit, LimitValues, Orders, PID_DIGITS, Passed};
 use super::environment::{Environment, Inherited};
+use super::privileges::PrivilegeOrders;
 use super::slot::Slot;
 use crate::limits::{self, OriginalLimits};
 use crate::signal::SignalSet;
@@ -66,6 +67,7 @@ pub(super) struct SpawnPlan {
     identity: Identity,
     nice: Option<i32>,
     oom_score_adj: Option<i32>,
+    securebits: Securebits,
     _limits: Vec<Limit>,
     _passed: Vec<Passed>,
     _pointers: [Vec<*const c_char>; 3],
@@ -88,16 +90,18 @@ impl SpawnPlan {
         launch: &Launch<'_>,
         identity: Identity,
         defaults: &Defaults,
-        stdio: [c_int; 3],
+        (stdio, takes_terminal): ([c_int; 3], bool),
         passed: Vec<Passed>,
         slot: &Slot,
     ) -> Result<SpawnPlan, SpawnError> {
         let process = launch.process;
+        let privileges = PrivilegeOrders::new(process.privileges, &identity)?;
         let mut arena = Arena::default();
         let arguments = push_arguments(&mut arena, &process.command)?;
         let directory = push_directory(&mut arena, process)?;
-        let mut environment = layered(&mut arena, process, launch.markers, &identity, &defaults.inherited)?;
-        let own_pid = launch.own_pid.map(|name| Some((name?, environment.set(&mut arena, name?, ROOM_FOR_PID))));
+        let mut environment = layered(&mut arena, launch, &identity, &defaults.inherited)?;
+        let own_pid =
+            launch.own_pid.map(|name| Some((name?, environment.set(&mut arena, name?, ROOM_FOR_PID.as_bytes()))));
         let argument_bytes = arena.len() + environment.inherited_bytes();
         let (candidates, searched) = push_candidates(&mut arena, &process.command[0], &environment);
         let oom_score_adj = process.oom_score_adj.map(|score| arena.push(&[score.to_string().as_bytes()]));
@@ -117,11 +121,13 @@ impl SpawnPlan {
             not_default: defaults.not_default,
             ignored: SignalSet::of(process.ignore_signals),
             stdio,
+            takes_terminal,
             passed: Array { start: passed.as_ptr(), count: passed.len() },
             umask: process.umask.unwrap_or(defaults.umask) & 0o777,
             oom_score_adj: oom_score_adj.map(digits),
             limits: Array { start: limits.as_ptr(), count: limits.len() },
             nice: process.nice,
+            privileges,
             groups: identity.groups.as_ref().map(|groups| Array { start: groups.as_ptr(), count: groups.len() }),
             gid: identity.gid,
             uid: identity.uid,
@@ -143,6 +149,7 @@ impl SpawnPlan {
             identity,
             nice: process.nice,
             oom_score_adj: process.oom_score_adj,
+            securebits: process.privileges.securebits,
             _limits: limits,
             _passed: passed,
             _pointers: lists,
@@ -195,6 +202,10 @@ impl SpawnPlan {
         self.oom_score_adj.unwrap_or(0)
     }
 
+    pub(super) fn securebits(&self) -> Securebits {
+        self.securebits
+    }
+
     /// The size of arguments and environment together, as execve(2) counts it, without the pointers.
     pub(super) fn argument_bytes(&self) -> usize {
         self.argument_bytes
@@ -225,24 +236,29 @@ fn push_directory(arena: &mut Arena, process: &ProcessSpec) -> Result<Option<Are
 
 fn layered(
     arena: &mut Arena,
-    process: &ProcessSpec,
-    markers: &[(&str, &str)],
+    launch: &Launch<'_>,
     identity: &Identity,
     inherited: &Rc<Inherited>,
 ) -> Result<Environment, SpawnError> {
+    let process = launch.process;
     let mut environment = Environment::new(inherited, process.clean_environment);
     if let Some(Account { name, home, shell, .. }) = identity.account.as_ref().filter(|_| process.login_environment) {
         for (variable, value) in [("HOME", home), ("USER", name), ("LOGNAME", name), ("SHELL", shell)] {
             without_nul(value.as_bytes(), || format!("{variable} of user {name:?}"))?;
-            environment.set(arena, variable, value);
+            environment.set(arena, variable, value.as_bytes());
         }
     }
-    let configured = process.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    for (name, value) in configured.chain(markers.iter().copied()) {
+    if !launch.secrets.is_empty() {
+        arena.keep_secret();
+    }
+    let configured = process.environment.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let secrets = launch.secrets.iter().copied();
+    let markers = launch.markers.iter().map(|(name, value)| (*name, value.as_bytes()));
+    for (name, value) in configured.chain(secrets).chain(markers) {
         if name.is_empty() || name.contains(['=', '\0']) {
             return Err(refused(format!("not a name of an environment variable: {name:?}")));
         }
-        without_nul(value.as_bytes(), || format!("the value of environment variable {name:?}"))?;
+        without_nul(value, || format!("the value of environment variable {name:?}"))?;
         environment.set(arena, name, value);
     }
     Ok(environment)

@@ -16,6 +16,7 @@ mod owner;
 mod pidfd;
 mod proc;
 mod process_handle;
+mod share;
 mod signal;
 mod tag;
 mod walk;
@@ -39,6 +40,7 @@ pub use freeze::LastHunt;
 pub use list::{Listing, Measuring, Names, Process, ProcessState, Refused, Usage};
 pub use owner::Whose;
 pub use process_handle::ProcessHandle;
+pub use share::proportional_bytes;
 pub use signal::Signalled;
 pub(crate) use tag::counterpart;
 

@@ -21,7 +21,7 @@ use std::io;
 pub use identity::Identity;
 pub use judge::Trust;
 pub(crate) use place::random;
-pub use place::{Access, Creation, Inode, Opened, TrustedPlace, random_name};
+pub use place::{Access, Creation, Inode, Opened, TrustedPlace, random_key, random_name};
 pub use walk::Missing;
 
 /// A path that is not safe to use: the reason, and a hint.

@@ -1,6 +1,7 @@
 //! A name in a judged directory, and operations on it and its siblings.
 
 mod own_files;
+mod secrets;
 mod sockets;
 
 use std::ffi::{CString, OsString};
@@ -137,8 +138,12 @@ impl TrustedPlace {
     /// Opens a regular file whose content is trusted: only its owner and the users that the place trusts may write to it.
     pub fn open_guarded(&self) -> io::Result<File> {
         let file = self.open_sibling("", Access::Read, Creation::default().mode)?.file;
+        self.check_writers(&file).map(|()| file)
+    }
+
+    fn check_writers(&self, file: &File) -> io::Result<()> {
         if is_read_only(file.as_fd()) {
-            return Ok(file);
+            return Ok(());
         }
         let about = About::of(&file.metadata()?);
         judge::guarded(&self.path(), about, &self.trust, || Identity::primary_group(about.uid))?;
@@ -147,7 +152,7 @@ impl TrustedPlace {
             let reason = format!("the access control list of {} lets others write to it", self.path().display());
             return Err(Refusal::new(reason, "take that right away: setfacl -b").into());
         }
-        Ok(file)
+        Ok(())
     }
 
     fn open_existing(&self, suffix: &str, access: Access, may_be_special: bool, mode: u32) -> io::Result<Opened> {
@@ -279,6 +284,15 @@ pub(crate) fn random() -> io::Result<u64> {
         File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     }
     Ok(u64::from_ne_bytes(bytes))
+}
+
+/// An unpredictable key.
+pub fn random_key() -> io::Result<[u8; 32]> {
+    let mut key = [0; 32];
+    for part in key.chunks_exact_mut(8) {
+        part.copy_from_slice(&random()?.to_ne_bytes());
+    }
+    Ok(key)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 
 use muster_spec::{Exit, Resource, Rlimit};
 use muster_sys::fd;
+use muster_sys::pty;
 use muster_sys::signal::Pid;
 use muster_sys::spawn::{Launch, Spawner, Stdio};
 
@@ -31,6 +32,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_relative_command_is_relative_to_the_programs_directory", relative_command),
     ("a_user_gets_its_ids_groups_and_variables", user_and_groups),
     ("another_user_can_open_its_stdout", another_user_can_open_its_stdout),
+    ("a_child_has_its_terminal_as_the_controlling_one", terminal),
 ];
 
 fn each(check: impl Fn(&mut Spawner)) {
@@ -86,15 +88,8 @@ fn stdout_and_stderr_may_be_swapped() {
         let (own_1, own_2) = (own(1), own(2));
         let markers = [("OWN_1", own_1.to_str().unwrap()), ("OWN_2", own_2.to_str().unwrap())];
         let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
-        let launch = Launch {
-            process: &process,
-            markers: &markers,
-            own_pid: [None; 2],
-            tag: None,
-            stdout: Stdio::Fd(stderr.as_fd()),
-            stderr: Stdio::Fd(stdout.as_fd()),
-            passed: &[],
-        };
+        let (stdout, stderr) = (Stdio::Fd(stderr.as_fd()), Stdio::Fd(stdout.as_fd()));
+        let launch = Launch { markers: &markers, stdout, stderr, ..launch(&process) };
         let spawning = spawner.spawn(&launch).unwrap();
         assert_eq!(wait_for(spawning.pid), Exit::Code(0));
     });
@@ -163,15 +158,7 @@ fn tagged() {
             let file = tempfile::NamedTempFile::new().unwrap();
             let output = File::options().write(true).open(file.path()).unwrap();
             let stdout = Stdio::Fd(output.as_fd());
-            let launch = Launch {
-                process: &process,
-                markers: &[],
-                own_pid: [None; 2],
-                tag: Some(mark(4711)),
-                stdout,
-                stderr: Stdio::Null,
-                passed: &[],
-            };
+            let launch = Launch { tag: Some(mark(4711)), stdout, ..launch(&process) };
             let spawning = spawner.spawn(&launch).unwrap();
             assert_eq!(wait_for(spawning.pid), Exit::Code(0));
             let told = std::fs::read_to_string(file.path()).unwrap();
@@ -200,15 +187,7 @@ fn passed_descriptors() {
             let writing = File::options().write(true).open(output.path()).unwrap();
             let stdout = Stdio::Fd(writing.as_fd());
             let process = program(&command);
-            let launch = Launch {
-                process: &process,
-                markers: &[],
-                own_pid: [None; 2],
-                tag: None,
-                stdout,
-                stderr: Stdio::Null,
-                passed: &passed,
-            };
+            let launch = Launch { stdout, passed: &passed, ..launch(&process) };
             let mut spawning = spawner.spawn(&launch).unwrap();
             wait_for(spawning.pid);
             assert_eq!(spawning.outcome_after_exit().is_ok(), outcome);
@@ -226,15 +205,7 @@ fn passed_descriptors() {
     let (reader, _writer) = muster_sys::fd::output_pipe().unwrap();
     let process = program(&["/bin/true"]);
     let passed = &[(reader.as_fd(), u32::MAX)];
-    let launch = Launch {
-        process: &process,
-        markers: &[],
-        own_pid: [None; 2],
-        tag: None,
-        stdout: Stdio::Null,
-        stderr: Stdio::Null,
-        passed,
-    };
+    let launch = Launch { passed, ..launch(&process) };
     let error = spawner().spawn(&launch).err().unwrap();
     assert_eq!(error.message, "cannot pass descriptor 4294967295: invalid argument");
 }
@@ -246,6 +217,7 @@ fn own_pid() {
         let output = File::options().write(true).open(file.path()).unwrap();
         let launch = Launch {
             process: &process,
+            secrets: &[],
             markers: &[],
             own_pid: [Some("WATCHDOG_PID"), Some("LISTEN_PID")],
             tag: None,
@@ -404,11 +376,36 @@ fn another_user_can_open_its_stdout() {
     let mut process = program(&["/bin/sh", "-c", "echo hello >/dev/stdout"]);
     process.user = user("65534", Some("65534"));
     let stdout = Stdio::Fd(writer.as_fd());
-    let launch =
-        Launch { process: &process, markers: &[], own_pid: [None; 2], tag: None, stdout, stderr: stdout, passed: &[] };
+    let launch = Launch { stdout, stderr: stdout, ..launch(&process) };
     let spawning = spawner().spawn(&launch).unwrap();
     assert_eq!(wait_for(spawning.pid), Exit::Code(0));
     let mut buffer = [0; 16];
     let count = fd::read(reader.as_fd(), &mut buffer).unwrap();
     assert_eq!(&buffer[..count], b"hello\n");
+}
+
+fn terminal() {
+    let Ok((ours, theirs)) = pty::open(pty::Size { rows: 30, columns: 90 }) else {
+        return skipped("a terminal", "needs /dev/ptmx");
+    };
+    let script = "test -t 0 -a -t 1 -a -t 2 && stty size && echo tty >/dev/tty && echo name >\"$(tty)\" && id -u";
+    let mut process = program(&["/bin/sh", "-c", script]);
+    if is_root() {
+        process.user = user("65534", Some("65534"));
+    }
+    let spawning = spawner().spawn_on_terminal(&launch(&process), theirs.as_fd()).unwrap();
+    drop(theirs);
+    assert_eq!(wait_for(spawning.pid), Exit::Code(0));
+    let mut text = Vec::new();
+    let mut buffer = [0; 256];
+    until("the terminal is closed", || match fd::read(ours.as_fd(), &mut buffer) {
+        Ok(count) => {
+            text.extend_from_slice(&buffer[..count]);
+            None
+        }
+        Err(error) => (error.kind() != std::io::ErrorKind::WouldBlock).then_some(()),
+    });
+    let text = String::from_utf8_lossy(&text);
+    assert!(text.starts_with("30 90\r\ntty\r\nname\r\n"), "{text:?}");
+    assert!(!is_root() || text.ends_with("65534\r\n"), "{text:?}");
 }

@@ -37,17 +37,23 @@ pub(crate) fn user(user: &str, group: Option<&str>) -> Option<UserSpec> {
     Some(UserSpec { user: user.to_owned(), group: group.map(str::to_owned) })
 }
 
-/// Starts a program and ignores its output.
-pub(crate) fn start(spawner: &mut Spawner, process: &ProcessSpec) -> Result<Spawning, SpawnError> {
-    spawner.spawn(&Launch {
+/// A launch that ignores output and adds nothing to the program.
+pub(crate) fn launch(process: &ProcessSpec) -> Launch<'_> {
+    Launch {
         process,
+        secrets: &[],
         markers: &[],
         own_pid: [None; 2],
         tag: None,
         stdout: Stdio::Null,
         stderr: Stdio::Null,
         passed: &[],
-    })
+    }
+}
+
+/// Starts a program and ignores its output.
+pub(crate) fn start(spawner: &mut Spawner, process: &ProcessSpec) -> Result<Spawning, SpawnError> {
+    spawner.spawn(&launch(process))
 }
 
 /// Runs a program until it exits: its output, and its exit.
@@ -63,15 +69,7 @@ pub(crate) fn run_with_markers(
     let file = tempfile::NamedTempFile::new().unwrap();
     let output = File::options().write(true).open(file.path()).unwrap();
     let stdout = Stdio::Fd(output.as_fd());
-    let mut spawning = spawner.spawn(&Launch {
-        process,
-        markers,
-        own_pid: [None; 2],
-        tag: None,
-        stdout,
-        stderr: Stdio::Null,
-        passed: &[],
-    })?;
+    let mut spawning = spawner.spawn(&Launch { markers, stdout, ..launch(process) })?;
     let exit = wait_for(spawning.pid);
     spawning.outcome_after_exit()?;
     assert_eq!(spawning.outcome(), Some(Ok(())));

@@ -1,13 +1,14 @@
-//! One HTTP/1.1 request and its response, limited to what a server on a Unix socket uses.
+//! One HTTP/1.1 request and its response, limited to what musterd uses.
 //!
 //! Accepts bodies with a length, in chunks, or up to the end of the connection, skips informational responses, and refuses
 //! malformed, oversized or late ones. Knows nothing of the content.
 
+use std::fmt::Write as _;
 use std::io::{self, Read, Write};
-use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
-use super::Target;
+use super::transport::Connection;
+use super::{Target, tls};
 use crate::failure::{Exit, Failure};
 
 /// Maximum size of the status line and headers.
@@ -66,23 +67,17 @@ impl ExchangeError {
                 let message = format!("what listens on {target} is not musterd: {what}");
                 Failure::new(Exit::Failed, message).with_hint("`--socket` or $MUSTER_SOCKET points elsewhere")
             }
-            ExchangeError::Broken(error) => {
+            ExchangeError::Broken(error) => tls::failure(target, &error).unwrap_or_else(|| {
                 Failure::new(Exit::Failed, format!("cannot communicate with the daemon on {target}: {error}"))
-            }
+            }),
         })
     }
 }
 
 /// Sends a request and reads the response, all before the deadline.
-pub(super) fn exchange(
-    stream: UnixStream,
-    deadline: Instant,
-    method: &str,
-    path: &str,
-    body: Option<(&str, &[u8])>,
-) -> Result<Answer, ExchangeError> {
+pub(super) fn exchange(stream: Connection, deadline: Instant, request: &[u8]) -> Result<Answer, ExchangeError> {
     let mut timed = Timed { stream, deadline };
-    match timed.write_all(&request(method, path, body)) {
+    match timed.write_all(request).and_then(|()| timed.flush()) {
         Ok(()) => {}
         // A server may respond and close before it has read everything: its response matters more than the error.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
@@ -91,9 +86,9 @@ pub(super) fn exchange(
     read_answer(&mut timed)
 }
 
-/// Formats a request, with a body of this media type.
-pub(super) fn request(method: &str, path: &str, body: Option<(&str, &[u8])>) -> Vec<u8> {
-    let mut request = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n").into_bytes();
+/// Formats a request to this daemon, with a body of this media type.
+pub(super) fn request(target: &Target, method: &str, path: &str, body: Option<(&str, &[u8])>) -> Vec<u8> {
+    let mut request = head(target, method, path).into_bytes();
     if let Some((media_type, body)) = body {
         let headers = format!("content-type: {media_type}\r\ncontent-length: {}\r\n\r\n", body.len());
         request.extend_from_slice(headers.as_bytes());
@@ -106,9 +101,40 @@ pub(super) fn request(method: &str, path: &str, body: Option<(&str, &[u8])>) -> 
     request
 }
 
+/// Formats a request of another client, with these further headers and this body.
+pub(super) fn forwarded(target: &Target, method: &str, path: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let mut head = head(target, method, path) + headers;
+    if method != "GET" && method != "HEAD" || !body.is_empty() {
+        write!(head, "content-length: {}\r\n", body.len()).expect("writing to a String cannot fail");
+    }
+    [head.as_bytes(), b"\r\n", body].concat()
+}
+
+/// Formats a request with a JSON body that asks for another protocol.
+pub(super) fn upgrading(target: &Target, method: &str, path: &str, protocol: &str, body: &[u8]) -> Vec<u8> {
+    let mut head = head_with(target, method, path, &format!("upgrade\r\nupgrade: {protocol}"));
+    let json = muster_api::JSON;
+    write!(head, "content-type: {json}\r\ncontent-length: {}\r\n\r\n", body.len())
+        .expect("writing to a String cannot fail");
+    [head.as_bytes(), body].concat()
+}
+
+fn head(target: &Target, method: &str, path: &str) -> String {
+    head_with(target, method, path, "close")
+}
+
+fn head_with(target: &Target, method: &str, path: &str, connection: &str) -> String {
+    let host = target.host();
+    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: {connection}\r\n");
+    if let Some(login) = target.login() {
+        write!(head, "authorization: {}\r\n", login.header()).expect("writing to a String cannot fail");
+    }
+    head
+}
+
 /// A stream with one deadline for all operations together, however slowly the bytes arrive.
 pub(super) struct Timed {
-    pub(super) stream: UnixStream,
+    pub(super) stream: Connection,
     pub(super) deadline: Instant,
 }
 
@@ -133,7 +159,8 @@ impl Write for Timed {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        self.stream.set_write_timeout(self.left()?)?;
+        self.stream.flush()
     }
 }
 
@@ -441,11 +468,12 @@ mod tests {
 
     #[test]
     fn requests_are_http_and_say_that_no_other_follows() {
-        let text = |body| String::from_utf8(request("POST", "/v1/x", body)).unwrap();
+        let target = Target::new(crate::client::Place::Unix("/x".into()));
+        let text = |body| String::from_utf8(request(&target, "POST", "/v1/x", body)).unwrap();
         let head = "POST /v1/x HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n";
         assert_eq!(text(None), format!("{head}content-length: 0\r\n\r\n"));
         let with_body = format!("{head}content-type: application/json\r\ncontent-length: 2\r\n\r\n{{}}");
         assert_eq!(text(Some((muster_api::JSON, b"{}"))), with_body);
-        assert!(request("GET", "/", None).ends_with(b"close\r\n\r\n"));
+        assert!(request(&target, "GET", "/", None).ends_with(b"close\r\n\r\n"));
     }
 }

@@ -1,32 +1,49 @@
 //! Requests to the daemon: a connection, a request, a response, within a deadline.
 //!
 //! Each request uses its own connection: most command lines make only one, and idle connections need no handling.
-//! `connect.rs` reports why a daemon does not respond, `exchange.rs` implements HTTP/1.1.
+//! `target.rs` is the daemon's address, `transport.rs` the kinds of connections to it. `connect.rs` reports why a daemon does not
+//! respond, `exchange.rs` implements HTTP/1.1.
 
 mod connect;
 pub(crate) mod exchange;
+mod login;
+#[cfg(test)]
+#[cfg(feature = "tls")]
+mod network;
 mod stream;
 mod target;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "without_tls.rs"]
+pub(crate) mod tls;
+mod transport;
 
-use std::io;
+use std::io::{self, Write};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use muster_api::{Problem, Route};
+use muster_api::{Problem, ProblemKind, Route};
 use muster_spec::Span;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::failure::{Exit, Failure};
-use exchange::ExchangeError;
+use exchange::{ExchangeError, request};
 use stream::NoStream;
 
 pub(crate) use exchange::Answer;
+pub(crate) use login::Login;
 pub(crate) use stream::Stream;
-pub(crate) use target::Target;
+pub(crate) use target::{Place, Target, Url};
+pub(crate) use transport::Connection;
 
 /// How long a daemon may take to respond, in addition to the time it was asked to wait. It usually takes a millisecond, so this
 /// allows for a loaded machine; it is shorter than the default timeouts of Docker's and Kubernetes' health checks.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long it may take to reach a daemon elsewhere, in addition.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Reads a response from memory, for the fuzz targets.
 #[cfg(fuzzing)]
@@ -48,6 +65,11 @@ impl Client {
         Client { target, patience }
     }
 
+    /// How long the daemon may take to respond.
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
+    }
+
     /// Sends this request.
     pub(crate) fn ask(&self, route: &Route) -> Result<Answer, Failure> {
         self.send(route, None)
@@ -66,34 +88,117 @@ impl Client {
 
     /// Sends this request and returns its response as a stream.
     pub(crate) fn follow(&self, route: &Route) -> Result<Stream, Failure> {
-        let deadline = Instant::now() + self.patience;
-        let silent = || self.silent(self.patience);
-        let stream = connect::connect(&self.target, deadline)
-            .map_err(|error| error.into_failure(&self.target).unwrap_or_else(silent))?;
-        stream::open(stream, deadline, route.method().name(), &route.path()).map_err(|error| match error {
-            NoStream::Refused(answer) => answer.problem().into(),
-            NoStream::Failed(error) => error.into_failure(&self.target).unwrap_or_else(silent),
+        let patience = self.patience + self.distance();
+        let stream = self.connect(patience)?;
+        let request = request(&self.target, route.method().name(), &route.path(), None);
+        stream::open(stream, Instant::now() + self.patience, &request).map_err(|error| match error {
+            NoStream::Refused(answer) => self.refusal(&answer),
+            NoStream::Failed(error) => self.failure(error, patience),
         })
+    }
+
+    /// Sends this request for another protocol. Returns the connection once the daemon has switched to it, with the bytes of that
+    /// protocol received so far.
+    pub(crate) fn upgrade(
+        &self,
+        route: &Route,
+        protocol: &str,
+        body: &impl Serialize,
+    ) -> Result<(Connection, Vec<u8>), Failure> {
+        let body = serde_json::to_vec(body).expect("our bodies are plain structs, which always make JSON");
+        let patience = self.patience + self.distance();
+        let stream = self.connect(patience)?;
+        let request = exchange::upgrading(&self.target, route.method().name(), &route.path(), protocol, &body);
+        stream::switch(stream, Instant::now() + patience, &request).map_err(|error| match error {
+            NoStream::Refused(answer) => self.refusal(&answer),
+            NoStream::Failed(error) => self.failure(error, patience),
+        })
+    }
+
+    /// A connection to the daemon's Unix socket.
+    pub(crate) fn dial(&self) -> Result<UnixStream, Failure> {
+        match self.connect(self.patience)? {
+            Connection::Unix(socket) => Ok(socket),
+            _ => Err(Failure::new(Exit::Usage, format!("not a Unix socket of this machine: {}", self.target))),
+        }
+    }
+
+    /// Sends a request of somewhere else, with these further headers, and returns the connection with its answer.
+    pub(crate) fn forward(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Result<Connection, Failure> {
+        let patience = self.patience + self.distance();
+        let stream = self.connect(patience)?;
+        let request = exchange::forwarded(&self.target, method, path, headers, body);
+        let mut timed = exchange::Timed { stream, deadline: Instant::now() + patience };
+        let sent = timed.write_all(&request).and_then(|()| timed.flush());
+        sent.map_err(|error| self.failure(error.into(), patience))?;
+        Ok(timed.stream)
     }
 
     /// The failure for a stream that broke off.
     pub(crate) fn broken(&self, error: io::Error) -> Failure {
-        let error = ExchangeError::from(error);
-        error.into_failure(&self.target).unwrap_or_else(|| self.silent(self.patience))
+        self.failure(error.into(), self.patience)
+    }
+
+    /// Ends the command of `--via`, if there is one.
+    pub(crate) fn close(&self) {
+        if let Place::Via(via) = self.target.place() {
+            via.close();
+        }
     }
 
     fn send(&self, route: &Route, body: Option<(&str, &[u8])>) -> Result<Answer, Failure> {
         let patience = self.patience + asked_to_wait(route);
+        let stream = self.connect(self.patience + self.distance())?;
+        let request = request(&self.target, route.method().name(), &route.path(), body);
+        // The command of `--via` counts as connected as soon as it runs.
+        let patience =
+            if matches!(self.target.place(), Place::Via(_)) { patience + CONNECT_PATIENCE } else { patience };
+        let exchanged = exchange::exchange(stream, Instant::now() + patience, &request);
+        let answer = exchanged.map_err(|error| self.failure(error, patience))?;
+        if answer.status == 401 { Err(self.refusal(&answer)) } else { Ok(answer) }
+    }
+
+    fn distance(&self) -> Duration {
+        if matches!(self.target.place(), Place::Unix(_)) { Duration::ZERO } else { CONNECT_PATIENCE }
+    }
+
+    fn connect(&self, patience: Duration) -> Result<Connection, Failure> {
         let deadline = Instant::now() + patience;
-        let silent = || self.silent(patience);
-        let stream = connect::connect(&self.target, deadline)
-            .map_err(|error| error.into_failure(&self.target).unwrap_or_else(silent))?;
-        let exchanged = exchange::exchange(stream, deadline, route.method().name(), &route.path(), body);
-        exchanged.map_err(|error| error.into_failure(&self.target).unwrap_or_else(silent))
+        let connected = connect::connect(&self.target, deadline);
+        connected.map_err(|error| error.into_failure(&self.target).unwrap_or_else(|| self.silent(patience)))
+    }
+
+    fn failure(&self, error: ExchangeError, patience: Duration) -> Failure {
+        let of_command = match self.target.place() {
+            Place::Via(via) if !matches!(error, ExchangeError::TimedOut) => via.failure(),
+            _ => None,
+        };
+        of_command.or_else(|| error.into_failure(&self.target)).unwrap_or_else(|| self.silent(patience))
+    }
+
+    /// The failure for an error response. A missing or wrong login has a hint of its own.
+    fn refusal(&self, answer: &Answer) -> Failure {
+        let mut failure = Failure::from(answer.problem());
+        if answer.status == 401 {
+            failure.exit = Exit::NotAllowed;
+            let hint = if self.target.login().is_some() {
+                "the daemon does not know this login: compare it with `[http.user.*]` of its configuration"
+            } else {
+                "log in with `--token-file`, $MUSTER_TOKEN_FILE, or `--user` and `--password-file`"
+            };
+            failure.hint = failure.hint.or_else(|| Some(hint.to_owned()));
+        }
+        failure
     }
 
     fn silent(&self, patience: Duration) -> Failure {
-        let message = format!("the daemon on {} does not respond: waited {}", self.target, Span(patience));
+        let waited = Span(patience);
+        if let Place::Via(via) = self.target.place()
+            && let Some(failure) = via.silence(&waited.to_string())
+        {
+            return failure;
+        }
+        let message = format!("the daemon on {} does not respond: waited {waited}", self.target);
         Failure::new(Exit::TimedOut, message).with_hint("is it stopped (SIGSTOP, docker pause), or out of CPU time?")
     }
 }
@@ -123,12 +228,17 @@ impl Answer {
         })
     }
 
-    /// The daemon's error; or, if the body is not one of our problems, that the response is unexpected.
+    /// The daemon's error; or, if the body is not one of our problems, that the response is unexpected. A proxy may
+    /// refuse a login in its own words.
     pub(crate) fn problem(&self) -> Problem {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| {
-            let detail = format!("unexpected response: HTTP status {}", self.status);
-            Problem::new(muster_api::ProblemKind::Unknown, detail)
-                .with_hint("does another program listen on this socket?")
+            let detail = match self.status {
+                401 => "a login is required, or it is wrong: HTTP status 401".to_owned(),
+                403 => return Problem::new(ProblemKind::NotAllowed, "not allowed: HTTP status 403"),
+                status => format!("unexpected response: HTTP status {status}"),
+            };
+            let problem = Problem::new(ProblemKind::Unknown, detail);
+            if self.status == 401 { problem } else { problem.with_hint("does another program listen there?") }
         })
     }
 }

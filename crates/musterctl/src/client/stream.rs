@@ -3,15 +3,15 @@
 //! The head must arrive within the timeout; after that there is none: a log may be silent for days.
 
 use std::io::{self, BufRead, BufReader, Chain, Cursor, Read, Write};
-use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
-use super::exchange::{Answer, ExchangeError, HEAD_MAX, Length, Timed, parse_head, request};
+use super::exchange::{Answer, ExchangeError, HEAD_MAX, Head, Length, Timed, parse_head};
+use super::transport::Connection;
 
 /// The body of a successful response.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    source: BufReader<Chain<Cursor<Vec<u8>>, UnixStream>>,
+    source: BufReader<Chain<Cursor<Vec<u8>>, Connection>>,
     length: Length,
     /// How much of the chunk, or of the whole body, is still to come.
     left: usize,
@@ -33,41 +33,71 @@ impl<E: Into<ExchangeError>> From<E> for NoStream {
     }
 }
 
-/// Sends a request and returns the body as soon as the head has arrived.
-pub(super) fn open(stream: UnixStream, deadline: Instant, method: &str, path: &str) -> Result<Stream, NoStream> {
-    let mut timed = Timed { stream, deadline };
-    timed.write_all(&request(method, path, None))?;
+/// Sends a request and reads the head of its response, and perhaps some bytes behind it.
+fn begin(timed: &mut Timed, request: &[u8]) -> Result<(Head, Vec<u8>), ExchangeError> {
+    timed.write_all(request)?;
+    timed.flush()?;
     let mut bytes = Vec::with_capacity(4096);
-    let head = loop {
+    loop {
         if let Some(head) = parse_head(&bytes)? {
-            break head;
+            let rest = bytes.split_off(head.size);
+            return Ok((head, rest));
         }
         if bytes.len() > HEAD_MAX {
-            return Err(ExchangeError::Malformed("its headers are too large").into());
+            return Err(ExchangeError::Malformed("its headers are too large"));
         }
         let mut piece = [0; 4096];
         match timed.read(&mut piece)? {
-            0 => return Err(ExchangeError::ClosedEarly.into()),
+            0 => return Err(ExchangeError::ClosedEarly),
             count => bytes.extend_from_slice(&piece[..count]),
         }
-    };
-    let rest = bytes.split_off(head.size);
+    }
+}
+
+/// Sends a request and returns the body as soon as the head has arrived.
+pub(super) fn open(stream: Connection, deadline: Instant, request: &[u8]) -> Result<Stream, NoStream> {
+    let mut timed = Timed { stream, deadline };
+    let (head, rest) = begin(&mut timed, request)?;
     let is_good = head.status == 200;
-    let source = timed.stream;
+    let mut source = timed.stream;
     // An error arrives at once; the body of a success may take any time.
     source.set_read_timeout(if is_good { None } else { Some(deadline.saturating_duration_since(Instant::now())) })?;
-    let left = if let Length::Known(length) = head.length { length } else { 0 };
-    let source = BufReader::with_capacity(64 * 1024, Cursor::new(rest).chain(source));
-    let mut stream = Stream { source, length: head.length, left, is_over: false };
+    let mut stream = Stream::of(&head, rest, source);
     if is_good {
         return Ok(stream);
     }
-    let mut body = Vec::new();
-    stream.by_ref().take(HEAD_MAX as u64 * 4).read_to_end(&mut body)?;
-    Err(NoStream::Refused(Answer { status: head.status, reason: head.reason, body }))
+    Err(stream.refusal(head)?)
+}
+
+/// Sends a request for another protocol, and returns the connection once the server has switched.
+pub(super) fn switch(stream: Connection, deadline: Instant, request: &[u8]) -> Result<(Connection, Vec<u8>), NoStream> {
+    let mut timed = Timed { stream, deadline };
+    let (head, rest) = begin(&mut timed, request)?;
+    let mut source = timed.stream;
+    if head.status == 101 {
+        source.set_read_timeout(None)?;
+        source.set_write_timeout(None)?;
+        return Ok((source, rest));
+    }
+    source.set_read_timeout(Some(deadline.saturating_duration_since(Instant::now())))?;
+    let mut stream = Stream::of(&head, rest, source);
+    Err(stream.refusal(head)?)
 }
 
 impl Stream {
+    fn of(head: &Head, rest: Vec<u8>, source: Connection) -> Stream {
+        let left = if let Length::Known(length) = head.length { length } else { 0 };
+        let source = BufReader::with_capacity(64 * 1024, Cursor::new(rest).chain(source));
+        Stream { source, length: head.length, left, is_over: false }
+    }
+
+    /// Reads an error response whole.
+    fn refusal(&mut self, head: Head) -> io::Result<NoStream> {
+        let mut body = Vec::new();
+        self.take(HEAD_MAX as u64 * 4).read_to_end(&mut body)?;
+        Ok(NoStream::Refused(Answer { status: head.status, reason: head.reason, body }))
+    }
+
     /// Reads the size of the next chunk. The last one has size zero.
     fn next_chunk(&mut self) -> io::Result<()> {
         let mut line = Vec::new();
@@ -113,6 +143,7 @@ impl Read for Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::net::UnixStream;
     use std::time::Duration;
 
     /// The body, or the error, of a response that the daemon sends in these pieces.
@@ -124,7 +155,7 @@ mod tests {
             let _ = theirs.read(&mut request);
             pieces.iter().for_each(|piece| theirs.write_all(piece.as_bytes()).unwrap());
         });
-        let opened = open(ours, Instant::now() + Duration::from_secs(20), "GET", "/x");
+        let opened = open(Connection::Unix(ours), Instant::now() + Duration::from_secs(20), b"GET /x HTTP/1.1\r\n\r\n");
         let mut body = String::new();
         let ended = match opened {
             Err(NoStream::Refused(answer)) => {

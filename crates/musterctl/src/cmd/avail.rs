@@ -1,6 +1,7 @@
 //! `musterctl avail`: the configured programs, in supervisorctl's columns.
 
 use muster_api::{Program, Route};
+use muster_spec::arrange;
 
 use super::status::name_with_group;
 use crate::failure::{Exit, Failure};
@@ -17,7 +18,7 @@ pub(crate) struct Args {}
 
 pub(crate) fn run(_: &Args, session: &mut Session) -> Result<Exit, Failure> {
     let mut programs: Vec<Program> = session.client.ask(&Route::Programs { select: None })?.read(&[200])?;
-    programs.sort_by(|one, other| name_with_group(one).cmp(&name_with_group(other)));
+    arrange::sort_by(&mut programs, |one, other| name_with_group(one).cmp(&name_with_group(other)));
     if session.json {
         session.print_json(&programs.iter().map(data).collect::<Vec<_>>());
     } else {

@@ -3,6 +3,7 @@
 use muster_api::{Program, Route};
 
 use crate::complete::{Cursor, candidates, place};
+use crate::contexts::Contexts;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
 
@@ -18,14 +19,23 @@ pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
     let place = place(&args.words);
     // Without a daemon there are no names to offer, and an error would appear in the middle of the prompt.
     let names = if place.takes_names() { names(&place, session).unwrap_or_default() } else { Vec::new() };
-    for (candidate, about) in candidates(&place, &names) {
+    let contexts = if place.takes_contexts() { contexts(session) } else { Vec::new() };
+    for (candidate, about) in candidates(&place, &names, &contexts) {
         session.line(format!("{candidate}\t{about}"));
     }
     Ok(Exit::Well)
 }
 
+/// The names of contexts, and where they lead.
+fn contexts(session: &Session) -> Vec<(String, String)> {
+    let contexts = Contexts::read(session.variables.contexts.as_deref());
+    contexts
+        .map(|contexts| contexts.all().map(|(name, to)| (name.to_owned(), to.to_string())).collect())
+        .unwrap_or_default()
+}
+
 fn names(place: &Cursor, session: &mut Session) -> Result<Vec<Program>, Failure> {
-    session.point_at(place.socket())?;
+    session.point_at(place.reach())?;
     session.client.ask(&Route::Programs { select: None })?.read(&[200])
 }
 

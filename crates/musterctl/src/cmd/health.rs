@@ -45,12 +45,12 @@ mod tests {
 
     fn not_ready() -> Ready {
         let missing = Missing { name: "db".to_owned(), state: State::Backoff, reason: "exit status 1".to_owned() };
-        Ready { ready: false, missing: vec![missing] }
+        Ready { ready: false, missing: vec![missing], sources: vec![] }
     }
 
     #[test]
     fn ready_is_0_and_what_is_missing_is_named() {
-        let ready = Ready { ready: true, missing: vec![] };
+        let ready = Ready { ready: true, missing: vec![], sources: vec![] };
         let daemon = Daemon::answering([answer(200, &ready), answer(503, &not_ready()), answer(503, &not_ready())]);
         let ended = daemon.run("health");
         assert_eq!((ended.out.as_str(), ended.code), ("ready\n", 0));

@@ -64,6 +64,11 @@ fn parse_since(text: &str) -> Result<Since, String> {
 }
 
 impl Args {
+    /// Whether it goes on until it is interrupted.
+    pub(crate) fn follows(&self) -> bool {
+        self.follow
+    }
+
     /// Accepts supervisorctl's syntax among the names: `-1000`, and `stdout` or `stderr` at the end.
     fn with_habits(&self) -> Result<(Vec<String>, LogQuery), Failure> {
         let (mut names, mut lines) = (Vec::new(), self.lines);

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use muster_api::{ProcessInfo, Processes, Route};
 
 use crate::failure::{Exit, Failure};
-use crate::output::{Cell, HEADING, state_style, table};
+use crate::output::{Cell, HEADING, state_style};
 use crate::selection;
-use crate::session::Session;
+use crate::session::{Rows, Session};
 
 /// Show the process tree of programs with memory and CPU time.
 #[derive(Debug, clap::Args)]
@@ -28,14 +28,15 @@ pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
     for route in routes(&args.names) {
         let part: Processes = session.client.ask(&route)?.read(&[200])?;
         all.programs.extend(part.programs);
+        all.execs.extend(part.execs);
         all.strays.extend(part.strays);
         all.omitted += part.omitted;
     }
     if session.json {
         session.print_json(&all);
     } else {
-        let text = table(["PROGRAM", "PID", "STATE", "MEMORY", "CPU", "COMMAND"], &rows(&all), session.coloured);
-        session.out.push_str(&text);
+        let headings = ["PROGRAM", "PID", "STATE", "MEMORY", "CPU", "COMMAND"];
+        session.table(Rows { headings, rows: rows(&all) });
         if all.omitted > 0 {
             session.out.push_str(&format!("{} more processes are not shown\n", all.omitted));
         }
@@ -60,6 +61,9 @@ fn rows(all: &Processes) -> Vec<[Cell; 6]> {
         } else {
             push_tree(&mut rows, &program.name, &program.processes);
         }
+    }
+    for exec in &all.execs {
+        push_tree(&mut rows, &format!("exec of {} by {}", exec.name, exec.by), &exec.processes);
     }
     push_tree(&mut rows, "(no program)", &all.strays);
     rows
@@ -108,7 +112,7 @@ fn format_bytes(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use muster_api::{InstanceProcesses, ProcessState, State};
+    use muster_api::{ExecProcesses, InstanceProcesses, ProcessState, State};
 
     use super::*;
     use crate::testing::{Daemon, answer};
@@ -132,19 +136,27 @@ mod tests {
         ];
         let all = Processes {
             programs: vec![tree("db", State::Stopped, vec![]), tree("web", State::Running, web)],
+            execs: vec![ExecProcesses {
+                name: "web".to_owned(),
+                by: "deploy".to_owned(),
+                command: "sh".to_owned(),
+                processes: vec![process(50, 1, "sh -c top"), process(51, 50, "top")],
+            }],
             strays: vec![process(99, 1, "[kworker]")],
             omitted: 0,
         };
         let daemon = Daemon::answering([answer(200, &all)]);
         let ended = daemon.run("ps");
         let expected = "\
-PROGRAM       PID  STATE     MEMORY  CPU    COMMAND
-db                 STOPPED
-web           10   sleeping  1.0M    0.25s  nginx: master
-              11   sleeping  1.0M    0.25s    nginx: worker
-              13   sleeping  1.0M    0.25s      sh -c \u{fffd}[2J
-              12   sleeping  1.0M    0.25s    nginx: worker
-(no program)  99   sleeping  1.0M    0.25s  [kworker]
+PROGRAM                PID  STATE     MEMORY  CPU    COMMAND
+db                          STOPPED
+web                    10   sleeping  1.0M    0.25s  nginx: master
+                       11   sleeping  1.0M    0.25s    nginx: worker
+                       13   sleeping  1.0M    0.25s      sh -c \u{fffd}[2J
+                       12   sleeping  1.0M    0.25s    nginx: worker
+exec of web by deploy  50   sleeping  1.0M    0.25s  sh -c top
+                       51   sleeping  1.0M    0.25s    top
+(no program)           99   sleeping  1.0M    0.25s  [kworker]
 ";
         assert_eq!((ended.out.as_str(), ended.code), (expected, 0));
         assert_eq!(daemon.asked_lines(), ["GET /v1/processes"]);
@@ -154,6 +166,7 @@ web           10   sleeping  1.0M    0.25s  nginx: master
     fn selected_trees_are_asked_for_by_name() {
         let all = Processes {
             programs: vec![tree("web", State::Running, vec![process(10, 1, "x")])],
+            execs: vec![],
             strays: vec![],
             omitted: 0,
         };

@@ -3,6 +3,7 @@
 //! The reload restarts programs whose configuration differs, so only the other selected programs are restarted by command: each is
 //! restarted once. Whether those of the reload run again is determined by the number of their run.
 
+use muster_spec::arrange::Gather;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -33,7 +34,8 @@ pub(super) fn restart_updated(request: &Request, session: &mut Session<'_>) -> R
     let all: Vec<Program> = session.client.ask(&Route::Programs { select: None })?.read(&[200])?;
     let before: Runs = all.into_iter().map(|program| (program.name, program.run)).collect();
     find_all(&request.names, &session.client)?;
-    let report: ReloadReport = session.client.ask(&Route::Reload { dry_run: false })?.read(&[200])?;
+    let report: ReloadReport =
+        session.client.ask(&Route::Reload { dry_run: false, reset_scale: false })?.read(&[200])?;
     let chosen = logs::instances(&request.names, &session.client).inspect_err(|_| {
         // The reload removed the selected programs, and cannot be undone.
         if !session.json {
@@ -44,9 +46,9 @@ pub(super) fn restart_updated(request: &Request, session: &mut Session<'_>) -> R
         update::lines_without(&report, &chosen).iter().for_each(|line| session.line(line));
     }
     // Programs that the reload left down, since they are not autostarted or were stopped, are started by command.
-    let new: BTreeSet<&String> = report.restarted.iter().chain(&report.added).collect();
+    let new: BTreeSet<&String> = report.restarted.iter().chain(&report.added).gather();
     let up = programs(&chosen, &session.client)?.into_iter().filter(|it| it.goal == Goal::Up).map(|it| it.name);
-    let up: BTreeSet<String> = up.collect();
+    let up: BTreeSet<String> = up.gather();
     let (renewed, others): (Vec<_>, Vec<_>) =
         chosen.into_iter().partition(|name| new.contains(name) && up.contains(name));
     let mut results = Vec::new();
@@ -73,7 +75,7 @@ fn find_all(names: &[String], client: &Client) -> Result<(), Failure> {
         let Err(failure) = logs::instances(std::slice::from_ref(name), client) else { continue };
         let planned = match &mut planned {
             Some(planned) => planned,
-            none => none.insert(client.ask(&Route::Reload { dry_run: true })?.read(&[200])?),
+            none => none.insert(client.ask(&Route::Reload { dry_run: true, reset_scale: false })?.read(&[200])?),
         };
         if !planned.added.iter().any(|added| added == name || is_program_of(name, added)) {
             return Err(failure);
@@ -154,7 +156,7 @@ pub(crate) fn hint(names: &[String], ended: Result<Exit, Failure>, session: &mut
         return ended;
     }
     let client = Client::new(session.client.target.clone(), PATIENCE_FOR_HINTS);
-    let answer = client.ask(&Route::Reload { dry_run: true });
+    let answer = client.ask(&Route::Reload { dry_run: true, reset_scale: false });
     let Ok(report) = answer.and_then(|answer| answer.read::<ReloadReport>(&[200])) else { return ended };
     if is_unknown {
         let is_named = |added: &&String| names.contains(added) || names.iter().any(|name| is_program_of(name, added));
@@ -169,7 +171,7 @@ pub(crate) fn hint(names: &[String], ended: Result<Exit, Failure>, session: &mut
     if report.restarted.is_empty() && report.changed.is_empty() {
         return ended;
     }
-    let chosen: BTreeSet<String> = logs::instances(names, &client).unwrap_or_default().into_iter().collect();
+    let chosen: BTreeSet<String> = logs::instances(names, &client).unwrap_or_default().into_iter().gather();
     let of = |names: &[String]| names.iter().filter(|name| chosen.contains(*name)).cloned().collect::<Vec<_>>();
     let (restarted, changed) = (of(&report.restarted), of(&report.changed));
     let differ =

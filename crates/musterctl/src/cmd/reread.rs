@@ -16,7 +16,7 @@ Examples:
 pub(crate) struct Args {}
 
 pub(crate) fn run(_: &Args, session: &mut Session) -> Result<Exit, Failure> {
-    let answer = session.client.ask(&Route::Reload { dry_run: true })?;
+    let answer = session.client.ask(&Route::Reload { dry_run: true, reset_scale: false })?;
     let report: ReloadReport = answer.read(&[200])?;
     if session.json {
         session.raw_json(&answer.body);

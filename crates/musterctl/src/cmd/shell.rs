@@ -127,7 +127,7 @@ fn execute(words: &[String], session: &Session<'_>) -> Result<(), Failure> {
     let signals = signals.map_err(|error| failed(error.into()))?;
     let mut command = Command::new(std::env::current_exe().map_err(failed)?);
     // One executable may be several programs, selected by the name.
-    command.arg0("musterctl").arg("--socket").arg(session.client.target.path()).args(words);
+    command.arg0("musterctl").args(session.reach.to_args()).args(words);
     // The new process inherits the blocked signals and unblocks them itself.
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&interrupt), Some(&mut before)).map_err(|error| failed(error.into()))?;
     let ended = command.status();
@@ -157,7 +157,7 @@ impl Completer for Names {
             let display = if about.is_empty() { replacement.clone() } else { format!("{replacement}  {about}") };
             Pair { display, replacement: replacement + " " }
         };
-        Ok((begin, candidates(&place, &programs).into_iter().map(pair).collect()))
+        Ok((begin, candidates(&place, &programs, &[]).into_iter().map(pair).collect()))
     }
 }
 

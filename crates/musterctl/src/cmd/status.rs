@@ -5,12 +5,12 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use muster_api::{Problem, ProblemKind, Program, Route, State};
+use muster_api::{Problem, ProblemKind, Program, Route, Source, State};
 
 use crate::failure::{Exit, Failure};
 use crate::output::{Cell, printable, state_style, table};
 use crate::selection;
-use crate::session::Session;
+use crate::session::{Rows, Session};
 use crate::span;
 
 /// Show the state of programs: how long they have been running, or why they are not.
@@ -33,6 +33,13 @@ pub(crate) struct Args {
     watch: bool,
 }
 
+impl Args {
+    /// Whether it goes on until it is interrupted.
+    pub(crate) fn follows(&self) -> bool {
+        self.watch
+    }
+}
+
 pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
     if args.watch {
         return crate::watch::run(&args.names, session);
@@ -44,6 +51,7 @@ pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
             session.raw_json(&answer.body);
         } else {
             show(&programs, session);
+            show_refused_sources(session);
         }
         return Ok(judge(&programs));
     }
@@ -55,6 +63,18 @@ pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
     }
     // A wrong name takes precedence over a state.
     Ok(if session.failures.is_empty() { judge(&programs) } else { Exit::NoSuchProgram })
+}
+
+/// On a terminal, also says which sources have a refused version; other readers expect supervisorctl's lines alone.
+fn show_refused_sources(session: &mut Session) {
+    if !session.out_is_terminal {
+        return;
+    }
+    let sources: Vec<Source> =
+        session.client.ask(&Route::Sources).and_then(|answer| answer.read(&[200])).unwrap_or_default();
+    for line in super::sources::refused(&sources) {
+        session.line(line);
+    }
 }
 
 /// The instances that these names match, or all. Names without a match are reported.
@@ -102,14 +122,17 @@ fn judge(programs: &[Program]) -> Exit {
 }
 
 fn show(programs: &[Program], session: &mut Session) {
-    let text = if session.out_is_terminal { columns(programs, session.coloured) } else { lines(programs) };
-    session.out.push_str(&text);
+    match session.out_is_terminal {
+        true => session.table(rows(programs)),
+        false => session.out.push_str(&lines(programs)),
+    }
 }
 
 /// supervisorctl's lines: `'%(name)-33s%(state)-10s%(desc)s'`, the first column three wider than the longest name and
 /// at least 33 wide. Trailing blanks are part of the line.
 pub(crate) fn lines(programs: &[Program]) -> String {
-    let names: Vec<Cow<'_, str>> = programs.iter().map(name_with_group).collect();
+    // A line for each, also if a name has a line end.
+    let names: Vec<String> = programs.iter().map(|program| printable(&name_with_group(program))).collect();
     let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or_default();
     let width = longest.max(30) + 3;
     let mut text = String::with_capacity(programs.len() * (width + 50));
@@ -135,10 +158,15 @@ fn group(program: &Program) -> &str {
 }
 
 pub(crate) fn columns(programs: &[Program], coloured: bool) -> String {
+    let Rows { headings, rows } = rows(programs);
+    table(headings, &rows, coloured)
+}
+
+fn rows(programs: &[Program]) -> Rows {
     let rows: Vec<[Cell; 6]> = programs.iter().map(row).collect();
     // Omit a column without a heading and without text.
     let has_groups = programs.iter().any(|program| !group(program).is_empty());
-    table(["NAME", if has_groups { "GROUP" } else { "" }, "STATE", "PID", "UPTIME", ""], &rows, coloured)
+    Rows { headings: ["NAME", if has_groups { "GROUP" } else { "" }, "STATE", "PID", "UPTIME", ""], rows }
 }
 
 fn row(program: &Program) -> [Cell; 6] {

@@ -20,10 +20,14 @@ pub(crate) struct Args {
     /// Only print what would be done.
     #[arg(long)]
     dry_run: bool,
+
+    /// Give scaled programs the number of instances that the configuration says.
+    #[arg(long)]
+    reset_scale: bool,
 }
 
 pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
-    let answer = session.client.ask(&Route::Reload { dry_run: args.dry_run })?;
+    let answer = session.client.ask(&Route::Reload { dry_run: args.dry_run, reset_scale: args.reset_scale })?;
     let report: ReloadReport = answer.read(&[200])?;
     if session.json {
         session.raw_json(&answer.body);

@@ -44,18 +44,21 @@ fn tell(why: &Why, coloured: bool) -> String {
     let decided = why.story.iter().position(|sentence| sentence.starts_with("decided: ")).unwrap_or(0);
     for (place, sentence) in why.story.iter().enumerate() {
         if place == decided {
-            lines_last_written(&mut text, lines);
+            lines_last_written(&mut text, "it", lines);
+            for hook in why.run.iter().flat_map(|run| &run.hooks) {
+                lines_last_written(&mut text, &hook.hook, &hook.last_lines);
+            }
         }
         text.push_str(&format!("  {}\n", printable(sentence)));
     }
     text
 }
 
-fn lines_last_written(text: &mut String, lines: &[OutputLine]) {
+fn lines_last_written(text: &mut String, writer: &str, lines: &[OutputLine]) {
     if lines.is_empty() {
         return;
     }
-    text.push_str("  it wrote last:\n");
+    text.push_str(&format!("  {} wrote last:\n", printable(writer)));
     for line in lines {
         let more = if line.is_cut { " …" } else { "" };
         text.push_str(&format!("    {} | {}{more}\n", line.stream, printable(&line.text)));
@@ -64,7 +67,7 @@ fn lines_last_written(text: &mut String, lines: &[OutputLine]) {
 
 #[cfg(test)]
 mod tests {
-    use muster_api::{EndedBy, Goal, Problem, Run, State, Timestamp};
+    use muster_api::{EndedBy, Goal, HookFailure, Problem, Run, State, Timestamp};
 
     use super::*;
     use crate::testing::{Daemon, Setting, answer, problem};
@@ -91,6 +94,11 @@ mod tests {
             verdict: None,
             left_behind: None,
             last_lines: vec![line("stdout", "starting", false), line("stderr", "cannot \u{1b}[1mbind", true)],
+            hooks: vec![HookFailure {
+                hook: "pre_stop".to_owned(),
+                reason: "exit status 1: no answer".to_owned(),
+                last_lines: vec![line("stdout", "no answer", false)],
+            }],
         };
         Why {
             name: "web".to_owned(),
@@ -118,6 +126,8 @@ web is BACKOFF: exit status 1
   it wrote last:
     stdout | starting
     stderr | cannot \u{fffd}[1mbind …
+  pre_stop wrote last:
+    stdout | no answer
   decided: attempt 1 of 10
   next: it starts again in 500ms
 ";

@@ -6,8 +6,9 @@
 //! passed through one channel; entries that arrive within a moment of each other are sorted. All channels are bounded:
 //! if printing is slow, the daemon reports how much was missed, and nothing grows.
 
+use muster_spec::arrange;
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,9 @@ const BOUND: usize = 256;
 
 /// How long an entry waits for older entries of other logs.
 const MOMENT: Duration = Duration::from_millis(20);
+
+/// Maximum size of an entry; a line of 1 MiB that is not UTF-8 is less than half of it.
+const LONGEST: u64 = 16 * 1024 * 1024;
 
 /// The stack size of a thread that only reads and parses.
 const STACK: usize = 256 * 1024;
@@ -86,7 +90,7 @@ impl Logs {
             entries.push(first?);
             let until = Instant::now() + gathering;
             let failure = gather(&self.live, until, &mut entries);
-            entries.sort_by_key(|entry| entry.time);
+            arrange::sort_by_key(&mut entries, |entry| entry.time);
             if let Some(end) = print(&entries).or_else(|| print(&[])) {
                 return Ok(Some(end));
             }
@@ -133,7 +137,7 @@ impl Reader {
     /// Returns the next entry; `None` at the end.
     fn next(&mut self) -> Option<Received> {
         self.line.clear();
-        match self.stream.read_until(b'\n', &mut self.line) {
+        match self.stream.by_ref().take(LONGEST).read_until(b'\n', &mut self.line) {
             Ok(0) => None,
             Ok(_) => Some(parse(&self.line)),
             Err(error) => Some(Err(self.client.broken(error))),

@@ -8,7 +8,7 @@ use muster_supervisord::xmlrpc::Value;
 use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
-use rustyline::{Config, Context, Editor, Helper};
+use rustyline::{CompletionType, Config, Context, Editor, Helper};
 
 use super::wire;
 
@@ -20,6 +20,8 @@ pub(super) fn run(controller: &mut Controller<'_>, prompt: &str, history_file: O
     let mut flow = controller.run("status");
     while flow == Flow::Next {
         flow = match lines.next(controller, prompt) {
+            // The editor has ended the line.
+            Ok(None) | Err(Failure::Interrupted) if lines.is_editor() => Flow::Quit,
             Ok(line) => controller.run(line.as_deref().unwrap_or("EOF")),
             Err(Failure::Interrupted) => Flow::Interrupted,
             Err(failure) => {
@@ -42,7 +44,8 @@ impl Lines {
         if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
             return Lines(None);
         }
-        let config = Config::builder().auto_add_history(true).max_history_size(LINES_REMEMBERED);
+        let config = Config::builder().auto_add_history(true).completion_type(CompletionType::List);
+        let config = config.max_history_size(LINES_REMEMBERED);
         let editor = config.and_then(|config| Editor::with_config(config.build()));
         let editor = editor.ok().map(|mut editor: Editor<Names, DefaultHistory>| {
             // A missing or unreadable file means an empty history.
@@ -50,6 +53,10 @@ impl Lines {
             editor
         });
         Lines(editor)
+    }
+
+    fn is_editor(&self) -> bool {
+        self.0.is_some()
     }
 
     /// The next line; `None` at the end of the input.
@@ -99,7 +106,7 @@ impl Completer for Names {
         let typed = &line[..end];
         let begin = typed.rfind(char::is_whitespace).map_or(0, |at| at + 1);
         let found = candidates(typed, &typed[begin..], || self.processes());
-        let pair = |display: String| Pair { replacement: format!("{display} "), display };
+        let pair = |word: String| Pair { replacement: format!("{word} "), display: format!("{word} ") };
         Ok((begin, found.into_iter().map(pair).collect()))
     }
 }

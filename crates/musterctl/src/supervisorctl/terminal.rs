@@ -12,7 +12,7 @@ use muster_supervisord::xmlrpc::Value;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
+use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 
 use super::logtail::Logtail;
 use super::wire;
@@ -37,6 +37,28 @@ pub(super) struct Terminal {
 struct Attached {
     interrupts: Interrupts,
     logs: Vec<Log>,
+    _quiet: Option<Quiet>,
+}
+
+/// A terminal that does not echo Ctrl-C as `^C`, until this is dropped. The original's shell reads lines with an editor, which
+/// does not either.
+struct Quiet(Termios);
+
+impl Quiet {
+    /// `None` where there is no terminal.
+    fn begin() -> Option<Quiet> {
+        let before = tcgetattr(io::stdin()).ok()?;
+        let mut quiet = before.clone();
+        quiet.local_flags.remove(LocalFlags::ECHOCTL);
+        tcsetattr(io::stdin(), SetArg::TCSANOW, &quiet).ok().map(|()| Quiet(before))
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        // A terminal that is gone needs no setting.
+        let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, &self.0);
+    }
 }
 
 impl Terminal {
@@ -107,11 +129,12 @@ impl World for Terminal {
 
     fn attach(&mut self, server: &Server, paths: &[String]) {
         let logs = paths.iter().filter_map(|path| Log::open(server, path)).collect();
-        self.attached = Some(Attached { interrupts: Interrupts::catch(), logs });
+        let quiet = if self.is_shell { Quiet::begin() } else { None };
+        self.attached = Some(Attached { interrupts: Interrupts::catch(), logs, _quiet: quiet });
     }
 
     fn typed(&mut self) -> Result<Option<String>, Failure> {
-        let Some(Attached { interrupts, logs }) = &mut self.attached else { return Ok(None) };
+        let Some(Attached { interrupts, logs, .. }) = &mut self.attached else { return Ok(None) };
         loop {
             if let Some(line) = self.input.line() {
                 return Ok(line);

@@ -1,19 +1,24 @@
-//! The commands of probes: processes with trees of their own, unknown to the core.
+//! The commands of probes and of clients: processes with trees of their own, unknown to the core.
 //!
 //! Each has an id like that of a run, far above any run's, by which its tree is known. Ids are reused, the smallest
 //! first, so they differ from those of runs even if only a few bits count: a musterd that runs inside a program of
 //! another one distinguishes its trees by 24 bits.
 
 use std::collections::{BTreeSet, HashMap};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
-use muster_spec::{Exit, RunId, SpawnError};
+use muster_secrets::Prepared;
+use muster_spec::{Exit, InstanceSpec, ProcessSpec, RunId, SpawnError};
+use muster_sys::spawn::{Launch, Spawning, Stdio};
 use tokio::sync::oneshot;
+
+use super::markers::markers;
+use super::{Child, Children, no_pipe, secrets};
 
 /// Runs are counted from 1. Modulo 2^24 - 1 this is a little above 2^23.
 const FIRST: u64 = (1 << 35) + (1 << 23);
 
-type Ended = Result<Exit, SpawnError>;
+pub(super) type Ended = Result<Exit, SpawnError>;
 
 /// A command that is running.
 #[derive(Debug)]
@@ -67,6 +72,60 @@ impl Commands {
     }
 }
 
+impl Children {
+    /// Spawns a probe's command in the context of this run, with a process tree of its own and what was read for it. It gets
+    /// an id that no run has; its tree is killed, and reported as gone, by that id.
+    pub(crate) fn spawn_command(
+        &mut self,
+        (run, spec): (RunId, &InstanceSpec),
+        command: &[String],
+        prepared: &Prepared,
+    ) -> Result<(RunId, Command), SpawnError> {
+        let (id, uid) = (self.commands.next_id(), self.uid_of(&spec.process));
+        let (marker, index) = (self.marker_of(id), spec.index.to_string());
+        let markers: Vec<_> =
+            markers(spec, &marker, &index).into_iter().chain(secrets::variable(self.credentials.get(&run))).collect();
+        let secrets: Vec<_> = prepared.variables().collect();
+        let process = ProcessSpec { command: command.to_vec(), refusal: None, ..spec.process.clone() };
+        let (output, writing) = muster_sys::fd::output_pipe().map_err(no_pipe)?;
+        let spawning = self.spawner.spawn(&Launch {
+            process: &process,
+            secrets: &secrets,
+            markers: &markers,
+            own_pid: [None; 2],
+            tag: self.trees.tag(id),
+            stdout: Stdio::Fd(writing.as_fd()),
+            stderr: Stdio::Fd(writing.as_fd()),
+            passed: &[],
+        })?;
+        let ended = self.begin_command(id, uid, marker, spawning);
+        Ok((id, Command { output, ended }))
+    }
+
+    pub(super) fn marker_of(&self, id: RunId) -> String {
+        format!("{}.{id}", self.marker_prefix)
+    }
+
+    /// Registers the process of a command, and returns the receiver of its end.
+    pub(super) fn begin_command(
+        &mut self,
+        id: RunId,
+        uid: u32,
+        marker: String,
+        spawning: Spawning,
+    ) -> oneshot::Receiver<Ended> {
+        let pid = spawning.pid;
+        self.runs.insert(pid, id);
+        self.trees.begin(id, pid, marker);
+        self.trees.note_user(id, uid);
+        // Its exit says whether it was executed, so its start is not watched.
+        self.children.insert(id, Child::new(spawning, None));
+        let (tell, ended) = oneshot::channel();
+        self.commands.begin(id, tell);
+        ended
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::rc::Rc;
@@ -104,12 +163,15 @@ mod tests {
             ready: None,
             start_timeout: InstanceSpec::START_TIMEOUT,
             watchdog: None,
+            memory_max: None,
             probes: Vec::new(),
+            hooks: muster_spec::Hooks::default(),
         };
         in_runtime(async {
             let mut children = children();
-            let commands: Vec<_> =
-                (0..=Spawner::AT_ONCE).map(|_| children.spawn_command(&spec, &command).unwrap()).collect();
+            let commands: Vec<_> = (0..=Spawner::AT_ONCE)
+                .map(|_| children.spawn_command((RunId(1), &spec), &command, &Prepared::default()).unwrap())
+                .collect();
             let began = Instant::now();
             while children.in_flight() >= Spawner::AT_ONCE {
                 assert!(began.elapsed() < Duration::from_secs(20), "{} count", commands.len());

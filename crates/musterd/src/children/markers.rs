@@ -45,7 +45,9 @@ mod tests {
                 ready: None,
                 start_timeout: Duration::ZERO,
                 watchdog: None,
+                memory_max: None,
                 probes: Vec::new(),
+                hooks: muster_spec::Hooks::default(),
             };
             markers(&spec, "7", "1").into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
         };

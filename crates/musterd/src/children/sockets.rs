@@ -8,8 +8,9 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use muster_core::Instance;
+use muster_logging::main_log::{self, Level};
 use muster_spec::{Goal, ProcessSpec, ProgramSpec, SpawnError, SpawnStep, State};
-use muster_sys::sockets::{NotOpened, Sockets};
+use muster_sys::sockets::{Change, NotOpened, Sockets};
 
 use super::Children;
 
@@ -47,6 +48,7 @@ impl Children {
             return Ok(());
         }
         let opened = self.sockets.open(process, self.spawner.accounts());
+        self.report_sockets();
         // Without a number: the message has it, and it is no error of a pipe or a log file.
         opened.map_err(|error| SpawnError { step: SpawnStep::Prepare, errno: 0, message: error.to_string() })
     }
@@ -63,6 +65,7 @@ impl Children {
     /// Uses the sockets that were prepared.
     pub(crate) fn adopt_sockets(&mut self) {
         self.sockets.adopt();
+        self.report_sockets();
         self.has_unwanted = true;
     }
 
@@ -85,11 +88,26 @@ impl Children {
             .flat_map(|instance| instance.spec().process.sockets.iter().map(|spec| &spec.address))
             .collect();
         self.sockets.retain(|address| wanted.contains(address));
+        self.report_sockets();
+    }
+
+    /// Logs which sockets were opened and closed, where the log has lines for it.
+    fn report_sockets(&mut self) {
+        for change in self.sockets.take_changes() {
+            let text = match change {
+                Change::Opened(address) => format!("Creating socket {address}"),
+                Change::Closed(address) => format!("Closing socket {address}"),
+            };
+            if main_log::is_on() {
+                main_log::line(Level::Info, text);
+            }
+        }
     }
 
     /// Closes all sockets, and removes their files.
     pub(crate) fn close_sockets(&mut self) {
         self.sockets.retain(|_| false);
+        self.report_sockets();
     }
 }
 

@@ -55,6 +55,11 @@ impl Replies {
         self.send_until(delivered);
     }
 
+    /// The number of the last drain that is complete.
+    pub(super) fn delivered(&self) -> u64 {
+        *self.drained.borrow()
+    }
+
     /// Sends all replies that wait for a drain.
     pub(super) fn send_all_deferred(&mut self) {
         self.send_until(u64::MAX);

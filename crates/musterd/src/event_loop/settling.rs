@@ -30,6 +30,7 @@ impl EventLoop {
                 self.send_sweeps();
                 return false;
             }
+            self.note_done();
             let is_empty = self.inputs.is_empty();
             if !is_empty && Instant::now() >= end {
                 self.take_gone_trees();
@@ -51,7 +52,7 @@ impl EventLoop {
                 _ => {}
             }
             let now = self.shared.clock.now();
-            self.shared.supervisor.borrow_mut().handle_input(now, input);
+            self.hand(now, input);
         }
     }
 
@@ -71,7 +72,7 @@ impl EventLoop {
                 continue;
             }
             let Some(effect) = effect else { break true };
-            if matches!(effect, Effect::Spawn { .. }) && !self.may_start() {
+            if matches!(effect, Effect::Spawn { .. } | Effect::RunHook { .. }) && !self.may_start() {
                 self.held = Some(effect);
                 break false;
             }

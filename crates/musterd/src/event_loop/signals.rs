@@ -1,7 +1,7 @@
 //! Signals to the daemon, and what each of them does.
 
-use muster_core::{Input, Instance, ShutdownReason};
-use muster_spec::Signal;
+use muster_core::{Input, Instance, Principal, ShutdownReason};
+use muster_spec::{InstanceId, RunId, Signal};
 use muster_sys::signal::{Pid, Received};
 use tracing::{Level, debug, info};
 
@@ -32,6 +32,7 @@ impl EventLoop {
         }
         if has_children {
             self.reap();
+            main_log_events::reaped(&self.shared);
         }
     }
 
@@ -100,16 +101,26 @@ impl EventLoop {
         self.inputs.ordered.push_back(Input::ShutdownAsked { reason, timeout: None });
     }
 
+    /// Whether supervisord's shutdown was requested by one of the programs. It decides about the exit code, so a pid that
+    /// another process has by now does no harm.
+    pub(super) fn reason_of_request(&self, by: Principal, pid: Option<i32>) -> ShutdownReason {
+        match pid.and_then(|pid| self.shared.children.borrow_mut().run_of_sender(Pid(pid))) {
+            Some(run) => ShutdownReason::Program { signal: None, sender: self.instance_of(run) },
+            None => ShutdownReason::Command(by),
+        }
+    }
+
+    fn instance_of(&self, run: RunId) -> Option<InstanceId> {
+        self.shared.supervisor.borrow().instance_of(run).map(Instance::id)
+    }
+
     /// Whether the signal came from outside or from one of the programs. The kernel vouches for the sender's pid only in
     /// kill(2) and its variants: with sigqueue(3) a sender may claim any.
     fn reason_of(&self, received: Received) -> ShutdownReason {
         let signal = received.signal;
         let sender = received.sender_pid.filter(|_| received.is_sender_certain);
         match sender.and_then(|pid| self.shared.children.borrow_mut().run_of_sender(pid)) {
-            Some(run) => {
-                let supervisor = self.shared.supervisor.borrow();
-                ShutdownReason::Program { signal, sender: supervisor.instance_of(run).map(Instance::id) }
-            }
+            Some(run) => ShutdownReason::Program { signal: Some(signal), sender: self.instance_of(run) },
             None => ShutdownReason::Signal(signal),
         }
     }

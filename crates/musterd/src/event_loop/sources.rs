@@ -10,10 +10,12 @@ use muster_sys::pollset::PollSet;
 use muster_sys::signal::{Received, Signals};
 use tokio::sync::mpsc;
 
+use super::memory::Counted;
+use super::reads::Read;
 use super::replies::Replies;
 use crate::probes::Finished;
 use crate::shared::Order;
-use crate::turn_clock::LoopTurns;
+use muster_server::turn_clock::LoopTurns;
 
 /// The sources of the loop besides deadlines, probe results and drains.
 pub(crate) struct Sources {
@@ -34,6 +36,8 @@ pub(super) enum Happened {
     Statuses(io::Result<Vec<u64>>),
     Notifications(io::Result<Vec<u64>>),
     Probe(Finished),
+    Read(Read),
+    Counted(Vec<Counted>),
     Order(Order),
     Drained,
     Heard,
@@ -44,7 +48,11 @@ pub(super) enum Happened {
 pub(super) struct Until<'a> {
     pub(super) deadline: Option<Instant>,
     pub(super) results: &'a mut mpsc::Receiver<Finished>,
+    pub(super) was_read: &'a mut mpsc::Receiver<Read>,
+    pub(super) was_counted: &'a mut mpsc::Receiver<Vec<Counted>>,
     pub(super) replies: &'a mut Replies,
+    /// Whether to wait for the end of a drain, too.
+    pub(super) awaits_drain: bool,
     pub(super) loop_turns: &'a LoopTurns,
     /// Leaves signals out once, so that the other sources come first.
     pub(super) skips_signals: bool,
@@ -55,9 +63,18 @@ pub(super) struct Until<'a> {
 impl Sources {
     /// Waits for one thing.
     pub(super) async fn wait(&mut self, until: Until<'_>) -> Happened {
-        let Until { deadline, results, replies, loop_turns, skips_signals, is_busy } = until;
+        let Until {
+            deadline,
+            results,
+            was_read,
+            was_counted,
+            replies,
+            awaits_drain,
+            loop_turns,
+            skips_signals,
+            is_busy,
+        } = until;
         let at = tokio::time::Instant::from_std(deadline.unwrap_or_else(Instant::now));
-        let has_deferred = replies.has_deferred();
         tokio::select! {
             biased;
             never = loop_turns.looking() => match never {},
@@ -66,7 +83,9 @@ impl Sources {
             tokens = self.statuses.read_with(ready) => Happened::Statuses(tokens),
             () = tokio::time::sleep_until(at), if deadline.is_some() => Happened::Deadline,
             Some(finished) = results.recv() => Happened::Probe(finished),
-            () = replies.drain_completed(), if has_deferred => Happened::Drained,
+            Some(read) = was_read.recv() => Happened::Read(read),
+            Some(counted) = was_counted.recv() => Happened::Counted(counted),
+            () = replies.drain_completed(), if awaits_drain => Happened::Drained,
             () = self.heard.arrived() => Happened::Heard,
             // The last: a program that talks without end keeps nothing waiting.
             tokens = self.notifications.read_with(ready) => Happened::Notifications(tokens),

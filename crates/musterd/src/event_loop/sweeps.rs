@@ -17,6 +17,9 @@ const KILL_AGAIN: Duration = Duration::from_millis(10);
 /// How soon a signal that has not reached all of a tree goes on. Other sources come first.
 const KILL_ON: Duration = Duration::from_millis(1);
 
+/// How long a client's command may go on after SIGHUP.
+const HANGING_UP: Duration = Duration::from_secs(5);
+
 /// How long trees are looked through at a time.
 const ASKING: Duration = Duration::from_millis(5);
 
@@ -26,6 +29,8 @@ pub(super) struct Sweeps {
     by_run: BTreeMap<RunId, Sweep>,
     /// When there is more to be sent.
     again: Option<Instant>,
+    /// When to kill the trees that were asked to end, in that order.
+    to_kill: Vec<(Instant, RunId)>,
 }
 
 /// The signals still to be sent to a tree.
@@ -60,6 +65,20 @@ impl Sweeps {
         self.by_run.entry(run).or_default().to_name = Some(killed);
     }
 
+    /// Asks a command to end, unless it is being killed.
+    pub(super) fn ask(&mut self, command: RunId, signal: Signal) {
+        let sweep = self.by_run.entry(command).or_default();
+        if !sweep.is_killing {
+            sweep.unsent = Some(signal);
+        }
+    }
+
+    /// Asks a command to end, and kills what is left of it a while later.
+    pub(super) fn hang_up(&mut self, command: RunId) {
+        self.ask(command, Signal::HUP);
+        self.to_kill.push((Instant::now() + HANGING_UP, command));
+    }
+
     /// Kills what is left of the trees of these commands.
     pub(super) fn kill(&mut self, commands: impl IntoIterator<Item = RunId>) {
         let killing = Sweep { unsent: Some(Signal::KILL), is_killing: true, ..Sweep::default() };
@@ -76,11 +95,14 @@ impl Sweeps {
 
     /// When there is more to be sent.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.again
+        self.to_kill.first().map(|&(at, _)| at).into_iter().chain(self.again).min()
     }
 
     /// Orders another SIGKILL to every tree that is being killed, since it may have grown since the last one.
     pub(super) fn handle_deadline(&mut self, now: Instant) {
+        let due = self.to_kill.partition_point(|&(at, _)| at <= now);
+        let due: Vec<RunId> = self.to_kill.drain(..due).map(|(_, command)| command).collect();
+        self.kill(due);
         if self.again.is_some_and(|at| at <= now) {
             self.again = None;
             for sweep in self.by_run.values_mut().filter(|sweep| sweep.is_killing) {
@@ -119,6 +141,8 @@ impl Sweeps {
         for run in &gone {
             self.by_run.remove(run);
         }
+        // The next command may get the same id.
+        self.to_kill.retain(|(_, command)| !gone.contains(command));
         gone
     }
 
@@ -148,9 +172,12 @@ impl Sweeps {
 impl EventLoop {
     /// Reports trees of which nothing is left to the core.
     pub(super) fn take_gone_trees(&mut self) {
-        for run in self.sweeps.take_gone(&mut self.shared.children.borrow_mut()) {
+        let gone = self.sweeps.take_gone(&mut self.shared.children.borrow_mut());
+        for run in gone {
             if is_command(run) {
                 self.probes.command_gone(run);
+                self.end_exec(run);
+                self.hook_is_gone(run);
             } else {
                 self.inputs.of_programs.push_back(Input::TreeGone { run });
             }

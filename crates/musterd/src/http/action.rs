@@ -10,11 +10,12 @@ use muster_api::{Problem, ProblemKind, ShutdownBody, SignalBody};
 use muster_core::{Awaited, Done, Failure, Principal, Verb};
 use muster_spec::{InstanceId, ShutdownBudget, Signal, SignalScope};
 
-use super::response::{self, Answer};
+use super::queries;
 use super::view;
-use super::{body, queries};
 use crate::operations::command::{Commanded, command, shut_down};
 use crate::shared::Shared;
+use muster_server::request_body;
+use muster_server::response::{self, Answer};
 
 /// Handles start, stop, restart, reload and signal.
 pub(super) async fn act(
@@ -29,7 +30,7 @@ pub(super) async fn act(
         api::Verb::Stop => Verb::Stop,
         api::Verb::Restart => Verb::Restart,
         api::Verb::Reload => Verb::Reload,
-        api::Verb::Signal => parse_signal(body::parse(body)?)?,
+        api::Verb::Signal => parse_signal(request_body::parse(body)?)?,
     };
     let results = results(shared, command(shared, by, select, verb, wait).await?);
     let is_accepted = results.iter().any(|result| result.outcome == api::Outcome::Accepted);
@@ -76,7 +77,7 @@ fn finish(results: Vec<api::ActionResult>, status: StatusCode) -> Result<Answer,
 
 /// Stops all programs and exits.
 pub(super) async fn shutdown(shared: &Rc<Shared>, by: Principal, body: &[u8]) -> Result<Answer, Problem> {
-    let body: ShutdownBody = body::parse(body)?.unwrap_or_default();
+    let body: ShutdownBody = request_body::parse(body)?.unwrap_or_default();
     let timeout = body
         .timeout
         .map(Duration::try_from_secs_f64)

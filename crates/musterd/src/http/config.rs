@@ -1,18 +1,24 @@
 //! Handlers of the configuration: showing the active one, checking the files, and reloading.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use hyper::StatusCode;
-use muster_api::{Config, Problem};
+use muster_api::{Config, Problem, ProblemKind, ScaleBody, SourceVerb};
 use muster_core::{Instance, Principal};
 use muster_load::effective_config;
 use muster_load::secrets::Reader;
 use serde_json::{Map, Value};
 
-use super::response::{self, Answer};
 use super::slices;
-use crate::reload::{self, Origin};
+use crate::operations::select::no_such_program;
+use crate::reload::{self, How, Origin};
 use crate::shared::Shared;
+use muster_server::request_body;
+use muster_server::response::{self, Answer};
+
+/// How long a refresh waits for the server.
+const REFRESH: Duration = Duration::from_secs(5);
 
 /// The active configuration.
 pub(super) async fn in_force(shared: &Shared, reader: Reader) -> Result<Answer, Problem> {
@@ -27,7 +33,7 @@ pub(super) async fn in_force(shared: &Shared, reader: Reader) -> Result<Answer, 
         serde_json::to_writer(&mut *text, instance.name())?;
         text.push(b':');
         let in_force = shared.configuration.in_force();
-        serde_json::to_writer(text, &effective_config::configuration(instance, &in_force, reader))
+        serde_json::to_writer(text, &effective_config::with_origin(instance, &in_force, reader))
     });
     slices::answer(StatusCode::OK, text.await)
 }
@@ -49,7 +55,51 @@ pub(super) async fn check(shared: &Rc<Shared>) -> Result<Answer, Problem> {
     Ok(response::json(StatusCode::OK, &reload::check(shared).await?))
 }
 
+/// All sources.
+pub(super) fn sources(shared: &Shared) -> Answer {
+    response::json(StatusCode::OK, &shared.configuration.sources.reports())
+}
+
+/// Holds, releases or refreshes a source.
+pub(super) async fn act_on_source(
+    shared: &Shared,
+    (verb, name): (SourceVerb, &str),
+    span: Option<Duration>,
+) -> Result<Answer, Problem> {
+    let known = &shared.configuration.sources;
+    let is_known = match verb {
+        SourceVerb::Hold => known.hold(name, span),
+        SourceVerb::Release => known.release(name),
+        SourceVerb::Refresh => known.forgive(name),
+    };
+    if !is_known {
+        return Err(Problem::new(ProblemKind::NoSuchSource, format!("no such source: {name:?}")));
+    }
+    if verb == SourceVerb::Refresh {
+        known.refresh(Some(name), REFRESH).await;
+    }
+    Ok(sources(shared))
+}
+
 /// Reads the files again and applies the differences.
-pub(super) async fn reload(shared: &Rc<Shared>, by: Principal, dry_run: bool) -> Result<Answer, Problem> {
-    Ok(response::json(StatusCode::OK, &reload::reload(shared, Origin::Client(by), dry_run).await?))
+pub(super) async fn reload(
+    shared: &Rc<Shared>,
+    by: Principal,
+    (dry_run, resets_scale): (bool, bool),
+) -> Result<Answer, Problem> {
+    let how = How { dry_run, resets_scale };
+    Ok(response::json(StatusCode::OK, &reload::reload(shared, Origin::Client(by), how).await?))
+}
+
+/// Changes the number of instances of a program.
+pub(super) async fn scale(shared: &Rc<Shared>, by: Principal, name: String, body: &[u8]) -> Result<Answer, Problem> {
+    let body: Option<ScaleBody> = request_body::parse(body)?;
+    let Some(ScaleBody { numprocs }) = body else {
+        let problem = Problem::new(ProblemKind::BadBody, "the number of instances is missing");
+        return Err(problem.with_hint(r#"send a body such as {"numprocs": 4}"#));
+    };
+    match reload::scale::scale(shared, by, name.clone(), numprocs).await? {
+        Some(report) => Ok(response::json(StatusCode::OK, &report)),
+        None => Err(no_such_program(&shared.supervisor.borrow(), &name)),
+    }
 }

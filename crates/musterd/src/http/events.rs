@@ -12,16 +12,16 @@ use bytes::Bytes;
 use hyper::HeaderMap;
 use muster_api as api;
 use muster_api::{EVENT_STREAM, Happening};
-use muster_core::{Event, Instance, Time};
-use muster_spec::{InstanceId, InstanceSpec};
+use muster_core::{EndedHook, Event, Instance, Time};
+use muster_spec::{InstanceId, InstanceSpec, RunEnd};
 use tokio::time::{Instant, Sleep};
 
-use super::response::{self, Answer};
-use super::stream::{Body, Pieces};
 use super::view;
 use crate::shared::Shared;
-use crate::turns::{SLICE, Waiting};
-use muster_logging::event_ring::{Missed, Published, What};
+use muster_logging::event_ring::{Missed, Published, SourceChange, What};
+use muster_server::body::{Body, Pieces};
+use muster_server::response::{self, Answer};
+use muster_server::turns::{SLICE, Waiting};
 
 /// Maximum number of events in one piece.
 const MOST_IN_PIECE: usize = 128;
@@ -183,9 +183,26 @@ fn numbered(shared: &Shared, id: u64, at: Time, what: Happening) -> api::Event {
 fn event(shared: &Shared, id: u64, published: &Published) -> api::Event {
     let what = match &published.what {
         What::Event(event) => happening(shared, published.who.as_deref(), event),
+        What::Source(change) => {
+            let SourceChange { name, state, revision, reason } = (**change).clone();
+            Happening::Source { name, state, revision, reason }
+        }
+        What::Secrets(reason) => Happening::Listener { reason: reason.as_deref().map(str::to_owned) },
         What::Gap { missed } => Happening::Gap { missed: Some(*missed) },
     };
     numbered(shared, id, published.at, what)
+}
+
+fn exit_of_hook(ended: &EndedHook) -> api::ExitInfo {
+    let (end, success) = match &ended.end {
+        Ok(exit) => (RunEnd::Exited(*exit), ended.failure.is_none()),
+        Err(error) => (RunEnd::NotSpawned(error.clone()), false),
+    };
+    let info = view::exit_info(&end, success);
+    match &ended.failure {
+        Some(failure) => api::ExitInfo { reason: failure.to_string(), ..info },
+        None => info,
+    }
 }
 
 /// The core's event in the API's words. `who` is the instance it is about, as it was configured then.
@@ -222,6 +239,13 @@ fn happening(shared: &Shared, who: Option<&InstanceSpec>, event: &Event) -> Happ
             detail: detail.clone(),
         },
         Event::Failing { run, cause, .. } => Happening::Failing { name, run: run.0, cause: cause.to_string() },
+        Event::Hook(ended) => Happening::Hook {
+            name,
+            run: ended.run.0,
+            hook: ended.hook.name().to_owned(),
+            exit: exit_of_hook(ended),
+            took: ended.took.as_secs_f64(),
+        },
         Event::Waiting { on, .. } => Happening::Waiting { name, waiting_for: on.clone() },
         Event::Configured { plan } => Happening::Configured {
             added: plan.added.clone(),

@@ -11,7 +11,8 @@ use bytes::Bytes;
 use muster_api::{EntryKind, LogEntry, LogFormat, Timestamp};
 use muster_logs::{Batch, Cursor, Follower, Line, LineAssembler, Located, Memory, Older, Piece, Source, Wanted};
 
-use super::stream::Pieces;
+use muster_server::body::Pieces;
+use muster_spec::{Hook, RunId};
 
 /// The approximate size of a piece, in bytes.
 const ENOUGH: usize = 16 * 1024;
@@ -50,13 +51,15 @@ impl Writer {
         }
         let entry = LogEntry::of(EntryKind::Line, &self.program).with_text(line.text);
         let entry = LogEntry { ended: line.is_ended, ..entry };
+        let (run, hook) = Hook::of_output(RunId(line.run));
         self.put_entry(&match self.from_file {
             Some(Wanted::Both) => entry,
             Some(Wanted::Only(source)) => LogEntry { stream: Some(name(source)), ..entry },
             None => LogEntry {
                 time: Some(timestamp(line.at)),
                 stream: Some(name(line.source)),
-                run: Some(line.run),
+                run: Some(run.0),
+                hook: hook.map(|hook| hook.name().to_owned()),
                 ..entry
             },
         });

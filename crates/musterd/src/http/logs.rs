@@ -3,9 +3,9 @@
 use muster_api::{BYTES, JSON_LINES, LogFormat, LogQuery};
 
 use super::log_body::{LogBody, Writer};
-use super::response::{self, Answer};
-use super::stream::Body;
 use crate::operations::logs::Reading;
+use muster_server::body::Body;
+use muster_server::response::{self, Answer};
 
 /// The name of the daemon's own log among those of programs.
 pub(super) const OWN: &str = "musterd";

@@ -6,9 +6,8 @@
 
 use muster_core::{Health, Instance, Readiness};
 use muster_logs::Counts;
-use muster_spec::{InstanceId, RunId};
+use muster_spec::{Hook, InstanceId, RunId};
 use std::collections::HashMap;
-use std::fmt::{self, Write};
 use std::ops::Range;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -18,12 +17,14 @@ use bytes::Bytes;
 use muster_api::METRICS;
 use muster_sys::tree::{Measuring, Usage};
 
-use super::response::{self, Answer};
-use super::stream::{Body, Pieces};
+use super::samples::Samples;
+use super::source_metrics;
 use super::view;
 use crate::program_counters::REASONS;
 use crate::shared::Shared;
-use crate::turns::{SLICE, Waiting};
+use muster_server::body::{Body, Pieces};
+use muster_server::response::{self, Answer};
+use muster_server::turns::{SLICE, Waiting};
 
 /// The number of runs measured in one turn, which takes about a millisecond.
 const RUNS_AT_ONCE: usize = 32;
@@ -48,8 +49,8 @@ enum Subject {
 /// One family of samples.
 pub(crate) struct Family {
     pub(crate) name: &'static str,
-    kind: &'static str,
-    help: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) help: &'static str,
     subject: Subject,
 }
 
@@ -67,6 +68,64 @@ pub(crate) const FAMILIES: &[Family] = &[
         "The version of the daemon; always 1.",
         Daemon(|_, samples| {
             samples.with(&[("version", env!("CARGO_PKG_VERSION"))], 1.0);
+        }),
+    ),
+    family(
+        "muster_listener_up",
+        "gauge",
+        "Whether a listener besides the control socket accepts connections.",
+        Daemon(|shared, samples| {
+            for listener in &shared.configuration.in_force().control.listeners {
+                let is_up = !shared.gate.not_listening.borrow().contains_key(&listener.address);
+                samples.with(&[("listener", &listener.address.to_string())], f64::from(u8::from(is_up)));
+            }
+        }),
+    ),
+    family(
+        "muster_http_login_failures_total",
+        "counter",
+        "Clients of a listener that did not log in: wrong, throttled after too many wrong logins, or silent.",
+        Daemon(|shared, samples| {
+            for ((listener, why), count) in shared.gate.failures() {
+                samples.with(&[("listener", &listener.to_string()), ("reason", why.name())], count as f64);
+            }
+        }),
+    ),
+    family(
+        "muster_tls_certificate_not_after_seconds",
+        "gauge",
+        "When the certificate of a listener expires, in seconds since 1970.",
+        Daemon(|shared, samples| {
+            let servers = shared.secrets.servers();
+            for listener in &shared.configuration.in_force().control.listeners {
+                if let Some(second) = servers.not_after(&listener.address) {
+                    samples.with(&[("listener", &listener.address.to_string())], second as f64);
+                }
+            }
+        }),
+    ),
+    family(
+        "muster_tls_handshakes_total",
+        "counter",
+        "TLS handshakes of clients by result: ok, certificate (of the client, refused), timeout, limited, failed.",
+        Daemon(|shared, samples| {
+            if shared.configuration.in_force().control.listeners.iter().any(|listener| listener.tls.is_some()) {
+                shared
+                    .secrets
+                    .handshakes()
+                    .each()
+                    .for_each(|(result, n)| samples.with(&[("result", result)], n as f64));
+            }
+        }),
+    ),
+    family(
+        "muster_secret_reload_failures_total",
+        "counter",
+        "How often changed secrets and certificates of the API could not be used.",
+        Daemon(|shared, samples| {
+            if !shared.configuration.in_force().control.secret_files.is_empty() {
+                samples.plain(shared.secrets.failures() as f64);
+            }
         }),
     ),
     family(
@@ -100,6 +159,37 @@ pub(crate) const FAMILIES: &[Family] = &[
         Daemon(|shared, samples| {
             samples.plain(shared.loop_turns.clock().longest().as_secs_f64());
         }),
+    ),
+    family(
+        "muster_source_up",
+        "gauge",
+        "Whether the server of a source answered the last time.",
+        Daemon(source_metrics::up),
+    ),
+    family(
+        "muster_source_refused",
+        "gauge",
+        "Whether the last version of a source was refused.",
+        Daemon(source_metrics::refused),
+    ),
+    family(
+        "muster_source_last_contact_timestamp_seconds",
+        "gauge",
+        "When the server of a source answered last, in seconds since 1970.",
+        Daemon(source_metrics::last_contact),
+    ),
+    family(
+        "muster_source_active_revision",
+        "gauge",
+        "The revision of etcd of the active version.",
+        Daemon(source_metrics::revision),
+    ),
+    family("muster_source_polls_total", "counter", "Answers of a source, by result.", Daemon(source_metrics::polls)),
+    family(
+        "muster_source_applies_total",
+        "counter",
+        "Versions of a source that became active or were refused.",
+        Daemon(source_metrics::applies),
     ),
     family(
         "process_cpu_seconds_total",
@@ -174,14 +264,21 @@ pub(crate) const FAMILIES: &[Family] = &[
         }),
     ),
     family(
+        "muster_program_hook_failures_total",
+        "counter",
+        "Hooks that failed or took too long.",
+        Instances(|shared, instance, samples| {
+            let failures = shared.program_counters.borrow().of(instance.id()).hook_failures;
+            samples.counted("hook", Hook::EVERY.map(Hook::name).into_iter().zip(failures));
+        }),
+    ),
+    family(
         "muster_program_exits_total",
         "counter",
         "Runs that ended, by reason.",
         Instances(|shared, instance, samples| {
             let exits = shared.program_counters.borrow().of(instance.id()).exits;
-            for (reason, count) in REASONS.iter().zip(exits).filter(|(_, count)| *count > 0) {
-                samples.with(&[("reason", reason)], count as f64);
-            }
+            samples.counted("reason", REASONS.into_iter().zip(exits));
         }),
     ),
     family(
@@ -361,78 +458,9 @@ impl Exposition {
     }
 }
 
-/// Writes the samples of one family.
-struct Samples<'a> {
-    family: &'a Family,
-    text: &'a mut String,
-    /// The instance of these samples.
-    instance: Option<&'a Instance>,
-    has_heading: bool,
-}
-
-impl Samples<'_> {
-    fn plain(&mut self, value: f64) {
-        self.with(&[], value);
-    }
-
-    fn maybe(&mut self, value: Option<f64>) {
-        value.into_iter().for_each(|value| self.plain(value));
-    }
-
-    fn with(&mut self, labels: &[(&str, &str)], value: f64) {
-        // Writing to a String cannot fail.
-        let _ = self.write(labels, value);
-    }
-
-    fn write(&mut self, labels: &[(&str, &str)], value: f64) -> fmt::Result {
-        let Family { name, kind, help, .. } = self.family;
-        if !std::mem::replace(&mut self.has_heading, true) {
-            write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n")?;
-        }
-        self.text.push_str(name);
-        let of_instance = self.instance.map(|instance| {
-            let program = instance.program();
-            let group = program.groups.first().unwrap_or(&program.name);
-            [("name", instance.name()), ("program", program.name.as_str()), ("group", group.as_str())]
-        });
-        let all = of_instance.iter().flatten().chain(labels);
-        let mut separator = '{';
-        for (label, text) in all {
-            write!(self.text, "{separator}{label}=\"{}\"", Escaped(text))?;
-            separator = ',';
-        }
-        if separator == ',' {
-            self.text.push('}');
-        }
-        writeln!(self.text, " {value}")
-    }
-}
-
-/// Escapes a label's value: backslashes, quotes and line feeds.
-struct Escaped<'a>(&'a str);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for character in self.0.chars() {
-            match character {
-                '\\' => f.write_str("\\\\")?,
-                '"' => f.write_str("\\\"")?,
-                '\n' => f.write_str("\\n")?,
-                other => f.write_char(other)?,
-            }
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn label_values_are_escaped_as_the_format_wants_it() {
-        assert_eq!(Escaped("a\\b\"c\nd\u{e9}").to_string(), "a\\\\b\\\"c\\nd\u{e9}");
-    }
 
     #[test]
     fn names_and_kinds_follow_the_conventions() {

@@ -1,25 +1,60 @@
 //! The control API over HTTP/1.1.
 //!
-//! [`crate::listen`] accepts clients, `server` serves and bounds their connections, [`crate::access`] decides who may
+//! [`muster_server`] accepts clients and bounds their connections, [`crate::access`] decides who may
 //! do what, `router` finds the handler of a request. Handlers read [`crate::shared::Shared`] and send commands to the
 //! event loop; none of them supervises programs itself.
 
 mod action;
-mod body;
+mod admission;
 mod config;
+mod cors;
+mod debug;
 mod events;
-#[cfg(fuzzing)]
-pub(crate) mod fuzzing;
+mod exec;
 mod log_body;
 mod logs;
 mod logtail;
 mod metrics;
 mod processes;
 mod queries;
-mod response;
 mod router;
-pub(crate) mod server;
+mod samples;
 mod slices;
-mod stream;
+mod source_metrics;
+mod trace;
 mod view;
+mod web;
 mod xmlrpc;
+
+use std::rc::Rc;
+
+use hyper::Request;
+use hyper::body::Incoming;
+use muster_server::response::Answer;
+use muster_server::tickets::Desk;
+use muster_server::{Daemon, Gate, Seat, Secrets};
+use muster_spec::{ListenAddress, ListenSpec};
+
+use crate::shared::Shared;
+
+impl Daemon for Shared {
+    fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    fn control_address(&self) -> Option<ListenAddress> {
+        self.configuration.in_force().control.socket.clone().map(ListenAddress::Unix)
+    }
+
+    fn listeners(&self) -> Vec<ListenSpec> {
+        self.configuration.in_force().control.listeners.clone()
+    }
+
+    async fn answer(self: Rc<Self>, desk: Desk, seat: Seat, request: Request<Incoming>) -> Answer {
+        router::answer(self, desk, seat, request).await
+    }
+}

@@ -7,17 +7,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use hyper::StatusCode;
-use muster_api::{InstanceProcesses, Problem, ProblemKind, ProcessInfo, Processes};
+use muster_api::{ExecProcesses, InstanceProcesses, Problem, ProblemKind, ProcessInfo, Processes};
 use muster_load::secrets::{Reader, masked_process};
 use muster_spec::RunId;
 use muster_sys::tree::{Listing, Process};
 use tokio::sync::{Semaphore, oneshot};
 
-use super::response::{self, Answer};
 use super::view;
 use crate::children::list::process_info;
 use crate::operations::select;
 use crate::shared::Shared;
+use muster_server::response::{self, Answer};
 
 /// Maximum number of processes in a response.
 const MOST: usize = 20_000;
@@ -53,8 +53,9 @@ pub(super) async fn processes(
 struct Found {
     listing: Listing,
     answer: Processes,
-    /// The index in the response of each run's program.
+    /// The index in the response of each run's program, and of each client's command.
     places: HashMap<RunId, usize>,
+    execs: HashMap<RunId, usize>,
 }
 
 impl Found {
@@ -69,13 +70,26 @@ impl Found {
             run: instance.last_run().map(|run| run.0),
             processes: Vec::new(),
         });
-        let answer = Processes { programs: programs.collect(), strays: Vec::new(), omitted: 0 };
-        Ok(Found { listing: shared.children.borrow_mut().listing(&runs, selection.is_none()), answer, places })
+        let programs: Vec<InstanceProcesses> = programs.collect();
+        let commands = shared.execs.borrow();
+        let commands: Vec<_> =
+            commands.iter().filter(|exec| programs.iter().any(|program| program.name == exec.program)).collect();
+        let execs = commands.iter().enumerate().map(|(place, exec)| (exec.id, place)).collect();
+        let trees: Vec<RunId> = runs.into_iter().chain(commands.iter().map(|exec| exec.id)).collect();
+        let commands = commands.iter().map(|exec| ExecProcesses {
+            name: exec.program.clone(),
+            by: exec.by.to_string(),
+            command: exec.command.clone(),
+            processes: Vec::new(),
+        });
+        let answer = Processes { programs, execs: commands.collect(), strays: Vec::new(), omitted: 0 };
+        let listing = shared.children.borrow_mut().listing(&trees, selection.is_none());
+        Ok(Found { listing, answer, places, execs })
     }
 
     /// Adds the processes, as long as the client is connected.
     fn fill(self, reader: Reader, is_wanted: &dyn Fn() -> bool) -> Processes {
-        let Found { listing, mut answer, places } = self;
+        let Found { listing, mut answer, places, execs } = self;
         let mut bounds = Bounds::default();
         listing.walk(&mut |run, process| {
             match bounds.admit(process, reader) {
@@ -84,6 +98,8 @@ impl Found {
                     Some(run) => {
                         let program = places.get(&run).and_then(|&place| answer.programs.get_mut(place));
                         program.into_iter().for_each(|program| program.processes.push(info.clone()));
+                        let exec = execs.get(&run).and_then(|&place| answer.execs.get_mut(place));
+                        exec.into_iter().for_each(|exec| exec.processes.push(info.clone()));
                     }
                 },
                 None => answer.omitted += 1,

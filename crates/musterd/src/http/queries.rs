@@ -5,13 +5,13 @@ use muster_api as api;
 use muster_api::Problem;
 use muster_core::Instance;
 use muster_load::secrets::Reader;
-use muster_spec::{Goal, State};
+use muster_spec::{Goal, ListenSpec, State};
 
-use super::response::{self, Answer};
 use super::slices;
 use super::view::{self, why};
 use crate::operations::select;
 use crate::shared::Shared;
+use muster_server::response::{self, Answer};
 
 pub(super) fn info(shared: &Shared) -> Answer {
     let supervisor = shared.supervisor.borrow();
@@ -20,15 +20,31 @@ pub(super) fn info(shared: &Shared) -> Answer {
     let pid = std::process::id();
     let info = api::Info {
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        api: api::API_VERSION.to_owned(),
         pid,
         is_pid1: pid == 1,
         state: phase(shared),
         started_at: view::date(shared, muster_core::Time::ZERO),
         uptime: shared.clock.now().since_origin().as_secs_f64(),
         config_files: shared.configuration.in_force().files.iter().map(|path| path.display().to_string()).collect(),
+        listeners: listeners(shared),
         goals: api::Goals { up: count(up), down: count(supervisor.snapshot().len() - up) },
     };
     response::json(StatusCode::OK, &info)
+}
+
+/// The listeners besides the control socket.
+fn listeners(shared: &Shared) -> Vec<api::Listener> {
+    let (failed, servers) = (shared.gate.not_listening.borrow(), shared.secrets.servers());
+    let listener = |spec: &ListenSpec| api::Listener {
+        address: spec.address.to_string(),
+        is_listening: !failed.contains_key(&spec.address),
+        error: failed.get(&spec.address).cloned(),
+        not_after: servers
+            .not_after(&spec.address)
+            .map(|second| api::Timestamp::from_unix_ms(second.saturating_mul(1000))),
+    };
+    shared.configuration.in_force().control.listeners.iter().map(listener).collect()
 }
 
 /// Starting ends when every autostarted program has come up or has given up once.
@@ -36,7 +52,7 @@ fn phase(shared: &Shared) -> api::Phase {
     let supervisor = shared.supervisor.borrow();
     if supervisor.is_shutting_down() {
         api::Phase::Stopping
-    } else if supervisor.snapshot().iter().any(is_in_first_start) {
+    } else if shared.configuration.sources.is_waiting() || supervisor.snapshot().iter().any(is_in_first_start) {
         api::Phase::Starting
     } else {
         api::Phase::Running
@@ -73,11 +89,26 @@ pub(super) fn why(shared: &Shared, name: &str) -> Result<Answer, Problem> {
     Ok(response::json(StatusCode::OK, &why::why(shared, instance, shared.clock.now())))
 }
 
-pub(super) async fn readiness(shared: &Shared) -> Result<Answer, Problem> {
-    let unready: Vec<_> = shared.supervisor.borrow().unready().map(Instance::id).collect();
-    let is_ready = shared.supervisor.borrow().is_ready();
+/// With the names of the instances that are not ready and of sources, unless they are hidden from the client.
+pub(super) async fn readiness(shared: &Shared, with_names: bool) -> Result<Answer, Problem> {
+    let mut unready: Vec<_> = shared.supervisor.borrow().unready().map(Instance::id).collect();
+    let sources = &shared.configuration.sources;
+    let is_ready = shared.supervisor.borrow().is_ready() && !sources.is_waiting();
+    let mut reports = sources.reports();
+    if !with_names {
+        unready.clear();
+        reports.clear();
+    }
     let now = shared.clock.now();
-    let open = format!("{{\"ready\":{is_ready},\"missing\":[");
+    let troubled = reports.into_iter().filter(|source| source.state != api::SourceState::Active);
+    let troubled: Vec<String> = troubled
+        .map(|source| {
+            let reason = source.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+            format!("{}: {}{reason}", source.name, source.state.name())
+        })
+        .collect();
+    let troubled = serde_json::to_string(&troubled).unwrap_or_default();
+    let open = format!("{{\"ready\":{is_ready},\"sources\":{troubled},\"missing\":[");
     let text = slices::list(&shared.turns, open.as_bytes(), unready, b"]}", |id, text| {
         let supervisor = shared.supervisor.borrow();
         // A reload may have removed it in the meantime.

@@ -1,46 +1,83 @@
 //! Routes a request to its handler.
 
-use std::convert::Infallible;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, EXPECT, HeaderValue};
+use hyper::header::{CONNECTION, EXPECT, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Request, StatusCode};
-use muster_api::{Alive, Problem, Route, StdinReport, Verb};
-use muster_core::Principal;
+use muster_access::{Client, Rank, Surface};
+use muster_api::{API_HEADER, API_VERSION, Alive, Compatible, Problem, Right, Route, StdinReport, compatible};
 use tracing::debug;
 
-use super::response::{self, Answer};
-use super::{action, body, config, events, logs, logtail, metrics, processes, queries, xmlrpc};
-use crate::access::{Client, Rank};
+use super::cors::Cors;
+use super::{
+    action, admission, config, debug, events, exec, logs, logtail, metrics, processes, queries, trace, web, xmlrpc,
+};
+use crate::access::reader;
 use crate::operations;
+use crate::reload;
 use crate::shared::Shared;
-use crate::tickets::Desk;
 use muster_logging::limit::{DAEMON, Notice, unless_none};
+use muster_server::Seat;
+use muster_server::request_body;
+use muster_server::response::{self, Answer};
+use muster_server::tickets::Desk;
+use muster_server::turn_clock::spawn;
 
 /// The maximum length of a path in the request log.
 const SHOWN: usize = 256;
 
-/// Handles one request of this principal.
-pub(super) async fn answer(
-    shared: Rc<Shared>,
-    desk: Desk,
-    principal: Principal,
-    request: Request<Incoming>,
-) -> Result<Answer, Infallible> {
+/// Handles one request on this connection.
+pub(super) async fn answer(shared: Rc<Shared>, desk: Desk, seat: Seat, request: Request<Incoming>) -> Answer {
+    let (head, incoming) = request.into_parts();
+    let cors = Cors::of(&shared, &seat, &head);
+    let interface = compatible(head.method.as_str(), head.uri.path());
+    let mut answer = by_interface(&shared, &desk, (&seat, interface), (&cors, &head, incoming)).await;
+    cors.dress(&mut answer);
+    // supervisord's interfaces have its headers and no others.
+    if interface.is_none() {
+        let (name, version) = (HeaderName::from_static(API_HEADER), HeaderValue::from_static(API_VERSION));
+        answer.headers_mut().insert(name, version);
+    }
+    answer
+}
+
+async fn by_interface(
+    shared: &Rc<Shared>,
+    desk: &Desk,
+    (seat, interface): (&Seat, Option<(Compatible, Right)>),
+    (cors, head, mut incoming): (&Cors, &Parts, Incoming),
+) -> Answer {
     let (began, limits) = (Instant::now(), shared.limits.clone());
-    let may_control = shared.access.borrow().client(principal).rank > Rank::Onlooker;
-    let (head, mut incoming) = request.into_parts();
+    let surface = if interface.is_some() { Surface::Supervisord } else { Surface::Native };
+    if let Err(refusal) = admission::check_browser(shared, seat, surface, head, &incoming) {
+        return closing(refusal, &head.headers, incoming);
+    }
+    if let Some(preflight) = cors.preflight(head) {
+        return preflight;
+    }
+    let client = match admission::admit(shared, seat, surface, head).await {
+        Ok(client) => client.of_process(seat.peer.pid),
+        Err(refusal) => return closing(refusal, &head.headers, incoming),
+    };
+    seat.client.set(client);
+    let may_control = client.rank > Rank::Onlooker;
     let target = head.uri.path_and_query().map_or("", |target| target.as_str());
-    let answered = match () {
-        () if xmlrpc::is_for(&head) => xmlrpc::answer(&shared, &desk, principal, (&head, &mut incoming)).await,
-        () if logtail::is_for(&head) => {
-            body::ignore(&mut incoming).await.map(|()| logtail::answer(&shared, &desk, principal, &head))
-        }
-        () => by_route(&shared, &desk, principal, (&head, target, &mut incoming)).await,
+    let answered = match interface {
+        None => by_route(shared, desk, (client, seat), (head, target, &mut incoming)).await,
+        Some((_, needs)) if !client.may(needs) => match request_body::ignore(&mut incoming).await {
+            Ok(()) => Ok(xmlrpc::refuse(client)),
+            Err(problem) => Err(problem),
+        },
+        Some((Compatible::Page, _)) => web::answer(shared, desk, client, (head, &mut incoming)).await,
+        Some((Compatible::Rpc, _)) => xmlrpc::answer(shared, desk, client, (head, &mut incoming)).await,
+        Some((Compatible::Log, _)) => match request_body::ignore(&mut incoming).await {
+            Ok(()) => Ok(logtail::answer(shared, desk, client, head).await),
+            Err(problem) => Err(problem),
+        },
     };
     let answer = answered.unwrap_or_else(|problem| refuse_body(&problem, &head.headers, incoming));
     let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -49,51 +86,54 @@ pub(super) async fn answer(
     let said = if may_control { Some(0) } else { limits.pass(DAEMON, Notice::Answer) };
     if let Some(suppressed) = said.map(unless_none) {
         let status = answer.status().as_u16();
-        debug!(uid = principal.uid, method, path, status, duration_ms, suppressed, "answered a request");
+        let client = client.principal;
+        debug!(%client, method, path, status, duration_ms, suppressed, "answered a request");
     }
-    Ok(answer)
+    answer
 }
 
 /// Answers a request of the API. An error is a body that was refused.
 async fn by_route(
     shared: &Rc<Shared>,
     desk: &Desk,
-    principal: Principal,
+    (client, seat): (Client, &Seat),
     (head, target, incoming): (&Parts, &str, &mut Incoming),
 ) -> Result<Answer, Problem> {
-    let route = route(shared, principal, head.method.as_str(), target);
+    let route = route(shared, client, head.method.as_str(), target);
     // The body must be read in any case, otherwise the client fails while writing it.
-    let bytes = if route.as_ref().is_ok_and(reads_body) {
-        body::collect(incoming).await?
+    let bytes = if route.as_ref().is_ok_and(|route| route.endpoint().body.is_some()) {
+        request_body::collect(incoming).await?
     } else {
-        body::ignore(incoming).await?;
+        request_body::ignore(incoming).await?;
         Bytes::new()
     };
     let route = match route {
         Ok(route) => route,
         Err(refused) => return Ok(*refused),
     };
-    let client = shared.access.borrow().client(principal);
-    let asked = Asked { shared, desk, client, headers: &head.headers, body: &bytes };
+    let asked = Asked { shared, desk, client, seat, headers: &head.headers, body: &bytes };
     Ok(asked.dispatch(route).await)
 }
 
-fn route(shared: &Shared, principal: Principal, method: &str, target: &str) -> Result<Route, Box<Answer>> {
+fn route(shared: &Shared, client: Client, method: &str, target: &str) -> Result<Route, Box<Answer>> {
     let route = Route::parse(method, target).map_err(|error| Box::new(response::route_error(error)))?;
-    let allowed = shared.access.borrow().check(principal, route.endpoint().needs);
+    if matches!(route, Route::Debug { .. } | Route::Trace { .. }) && !debug::is_on(shared) {
+        return Err(Box::new(debug::missing()));
+    }
+    let allowed = client.check(route.endpoint().needs);
     allowed.map(|()| route).map_err(|problem| Box::new(response::problem(&problem)))
 }
 
-fn reads_body(route: &Route) -> bool {
-    matches!(route, Route::Stdin { .. } | Route::Shutdown | Route::Action { verb: Verb::Signal, .. })
+/// Refuses a request because of its body.
+fn refuse_body(problem: &Problem, headers: &HeaderMap, rest: Incoming) -> Answer {
+    closing(response::problem(problem), headers, rest)
 }
 
 /// Closes the connection after this response, once the client has had time to read it.
-fn refuse_body(problem: &Problem, headers: &HeaderMap, rest: Incoming) -> Answer {
-    let mut answer = response::problem(problem);
+fn closing(mut answer: Answer, headers: &HeaderMap, rest: Incoming) -> Answer {
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     if !headers.contains_key(EXPECT) {
-        tokio::task::spawn_local(body::linger(rest));
+        spawn(request_body::linger(rest));
     }
     answer
 }
@@ -110,6 +150,7 @@ fn is_large(route: &Route) -> bool {
             | Route::CheckConfig
             | Route::Readyz
             | Route::OpenApi
+            | Route::Debug { .. }
     )
 }
 
@@ -118,6 +159,7 @@ struct Asked<'a> {
     shared: &'a Rc<Shared>,
     desk: &'a Desk,
     client: Client,
+    seat: &'a Seat,
     headers: &'a HeaderMap,
     body: &'a [u8],
 }
@@ -138,8 +180,8 @@ impl Asked<'_> {
     }
 
     async fn handle(self, route: Route) -> Result<Answer, Problem> {
-        let Asked { shared, desk, client, headers, body } = self;
-        let (by, reader) = (client.principal, client.reader());
+        let Asked { shared, desk, client, seat, headers, body } = self;
+        let (by, reader) = (client.principal, reader(client));
         match route {
             Route::Info => Ok(queries::info(shared)),
             Route::Programs { select } => queries::programs(shared, select.as_deref()).await,
@@ -150,6 +192,7 @@ impl Asked<'_> {
                 Ok(logs::answer(&name, &query, operations::logs::read(shared, (desk, client), &name, &query)?))
             }
             Route::ClearLogs { name } => {
+                reload::started(shared, Duration::ZERO).await?;
                 operations::logs::clear(shared, &name).await?;
                 Ok(response::nothing(StatusCode::NO_CONTENT))
             }
@@ -158,11 +201,13 @@ impl Asked<'_> {
                 Ok(logs::answer(logs::OWN, &query, reading))
             }
             Route::Stdin { name } => {
+                reload::started(shared, Duration::ZERO).await?;
                 let written = operations::stdin::write(shared, &name, body).await?;
                 Ok(response::json(StatusCode::OK, &StdinReport { written }))
             }
+            Route::Exec { name } => exec::upgrade(shared, (client, seat), headers, &name, body).await,
             Route::Healthz | Route::Livez => Ok(response::json(StatusCode::OK, &Alive { alive: true })),
-            Route::Readyz => queries::readiness(shared).await,
+            Route::Readyz => queries::readiness(shared, client.may(Right::Metrics)).await,
             Route::Metrics => Ok(metrics::metrics(shared)),
             Route::OpenApi => Ok(response::json(StatusCode::OK, &muster_api::openapi())),
             Route::Action { verb, select, wait } => action::act(shared, by, (verb, &select), wait, body).await,
@@ -174,7 +219,15 @@ impl Asked<'_> {
             }
             Route::Config => config::in_force(shared, reader).await,
             Route::CheckConfig => config::check(shared).await,
-            Route::Reload { dry_run } => config::reload(shared, by, dry_run).await,
+            Route::Reload { dry_run, reset_scale } => config::reload(shared, by, (dry_run, reset_scale)).await,
+            Route::Scale { name } => config::scale(shared, by, name, body).await,
+            Route::Sources => Ok(config::sources(shared)),
+            Route::Source { verb, name, span } => config::act_on_source(shared, (verb, &name), span).await,
+            Route::Debug { part } => debug::show(shared, part).await,
+            Route::Trace { span } => {
+                let ticket = desk.listeners.take(client, "follow events")?;
+                Ok(trace::follow(shared, span).map(|body| body.with_ticket(ticket)))
+            }
             Route::Shutdown => action::shutdown(shared, by, body).await,
         }
     }

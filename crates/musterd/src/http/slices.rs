@@ -6,8 +6,8 @@ use std::time::Instant;
 use hyper::StatusCode;
 use muster_api::{Problem, ProblemKind};
 
-use super::response::{self, Answer};
-use crate::turns::{SLICE, Turns};
+use muster_server::response::{self, Answer};
+use muster_server::turns::{SLICE, Turns};
 
 /// Writes a JSON list, or the part of an object, with what `write` writes for each item. It may write nothing for an
 /// item.

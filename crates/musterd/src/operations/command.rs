@@ -3,12 +3,14 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use muster_access::Client;
 use muster_api::{Problem, ProblemKind};
 use muster_core::{Done, Failure, Outcome, Principal, RequestId, Verb};
 use muster_spec::{InstanceId, ShutdownBudget};
 use tokio::sync::oneshot;
 
 use super::select::{no_such_program, parse_selector};
+use crate::reload;
 use crate::shared::{Order, Shared};
 
 /// The result of a command.
@@ -28,6 +30,7 @@ pub(crate) async fn command(
     verb: Verb,
     patience: Duration,
 ) -> Result<Commanded, Problem> {
+    let patience = reload::started(shared, patience).await?;
     let select = parse_selector(&shared.supervisor.borrow(), select)?;
     let request = shared.new_request();
     let (reply, mut replied) = oneshot::channel();
@@ -61,7 +64,12 @@ pub(crate) async fn shut_down(
     by: Principal,
     timeout: Option<ShutdownBudget>,
 ) -> Result<(), Problem> {
-    send(shared, Order::Shutdown { timeout, by }).await
+    send(shared, Order::Shutdown { timeout, by, pid: None }).await
+}
+
+/// The same for supervisord's method. If the client is a process of a program, failures may determine the exit code.
+pub(crate) async fn end(shared: &Rc<Shared>, client: Client) -> Result<(), Problem> {
+    send(shared, Order::Shutdown { timeout: None, by: client.principal, pid: client.pid }).await
 }
 
 async fn send(shared: &Rc<Shared>, order: Order) -> Result<(), Problem> {

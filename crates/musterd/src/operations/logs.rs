@@ -4,14 +4,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use muster_access::Client;
 use muster_api::{LogQuery, LogStream, Problem, ProblemKind, Since};
 use muster_logs::{Follower, Located, Memory, Older, Source, Wanted, Wish, empty_files};
 use muster_spec::InstanceSpec;
 
 use super::select;
-use crate::access::Client;
 use crate::shared::Shared;
-use crate::tickets::{Desk, Ticket};
+use muster_server::tickets::{Desk, Ticket};
 
 /// The client, and the tickets there are.
 pub(crate) type Who<'a> = (&'a Desk, Client);

@@ -4,6 +4,7 @@
 //! only the core's snapshot have no function here.
 
 pub(crate) mod command;
+pub(crate) mod exec;
 pub(crate) mod logs;
 pub(crate) mod select;
 pub(crate) mod stdin;

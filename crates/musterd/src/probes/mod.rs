@@ -17,6 +17,8 @@ use std::time::Duration;
 use muster_core::ProbeOutcome;
 use muster_probes::connect::Resolver;
 use muster_probes::{http, tcp};
+use muster_secrets::Prepared;
+use muster_server::turn_clock::spawn;
 use muster_spec::{CheckSpec, InstanceSpec, RunId, Span};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -74,18 +76,19 @@ impl Probes {
         (probes, results)
     }
 
-    /// Starts a check. If it fails without waiting for anything, its outcome is returned: see [`Finished`].
+    /// Starts a check that began then, with what was read for it. If it fails without waiting for anything, its outcome is
+    /// returned: see [`Finished`].
     pub(crate) fn start(
         &mut self,
-        run: RunId,
-        probe: usize,
+        (run, probe): Key,
         spec: &InstanceSpec,
         children: &mut Children,
+        (began, prepared): (Instant, Prepared),
     ) -> Option<Option<ProbeOutcome>> {
         let Some(due) = spec.check(probe) else {
             return counted(outcome(Err("no such probe".to_owned())));
         };
-        let deadline = Instant::now() + due.timeout;
+        let deadline = began + due.timeout;
         let late = late(due.timeout);
         let (key, name) = ((run, probe), spec.name.as_str());
         let resolver = self.resolver.for_a_check();
@@ -107,7 +110,7 @@ impl Probes {
                 if self.commands.values().any(|of| *of == key) {
                     return counted(outcome(Err("the command of an earlier check cannot be killed".to_owned())));
                 }
-                match children.spawn_command(spec, &command) {
+                match children.spawn_command((run, spec), &command, &prepared) {
                     Ok((id, command)) => {
                         self.commands.insert(id, key);
                         let noted = Rc::clone(&lacks);
@@ -135,7 +138,7 @@ impl Probes {
         check: impl Future<Output = Result<String, String>> + 'static,
     ) {
         let (tell, limits, name) = (self.tell.clone(), self.limits.clone(), name.to_owned());
-        let task = tokio::task::spawn_local(async move {
+        let task = spawn(async move {
             let outcome = outcome(check.await);
             let is_away = Instant::now().saturating_duration_since(deadline) > AWAY;
             let was_made = outcome.success || !(is_away || lacks.get());

@@ -40,7 +40,9 @@ pub(crate) fn pending_programs(shared: &Shared) -> Vec<Arc<ProgramSpec>> {
 pub(crate) async fn reread(shared: &Rc<Shared>) -> Result<Changes, String> {
     let changes = in_turn(shared, async move |shared| {
         let configuration = &shared.configuration;
-        let reading = reading::read(configuration.paths.clone(), Arc::clone(&configuration.auto_logs), false).await?;
+        let beside = (configuration.sources.active().texts, configuration.scales.borrow().clone());
+        let reading =
+            reading::read(configuration.paths.clone(), beside, Arc::clone(&configuration.auto_logs), false).await?;
         *configuration.looks.borrow_mut() = reading.looks;
         let Some(new) = reading.new else {
             let error = reading.diagnostics.into_iter().find(|found| found.severity == "error");
@@ -109,13 +111,20 @@ async fn apply(shared: &Rc<Shared>, by: Principal, programs: Vec<Arc<ProgramSpec
 }
 
 /// The active configuration, as if it had just been read.
-fn as_new(shared: &Shared) -> New {
+pub(super) fn as_new(shared: &Shared) -> New {
     let in_force = shared.configuration.in_force();
     New {
-        spec: Spec { daemon: in_force.daemon.clone(), control: in_force.control.clone(), programs: active(shared) },
+        spec: Spec {
+            daemon: in_force.daemon.clone(),
+            control: in_force.control.clone(),
+            sources: in_force.sources.clone(),
+            programs: active(shared),
+        },
         files: in_force.files.clone(),
         disguises: in_force.disguises.clone(),
-        access: shared.access.borrow().clone(),
+        access: shared.gate.access.borrow().clone(),
+        servers: shared.secrets.servers(),
+        scales: shared.configuration.scales.borrow().clone(),
         restarts_all: false,
     }
 }
@@ -151,6 +160,20 @@ mod tests {
         check(a, "[program:a]\ncommand=/bin/a\nautostart=false\n", &[], &["a"], &[]);
         check(a, "[program:a]\ncommand=/bin/a\nenvironment=A=1\n", &[], &["a"], &[]);
         check(a, &format!("{a}[group:g]\nprograms=a\n"), &["g"], &[], &["a"]);
+    }
+
+    #[test]
+    fn what_the_specification_does_not_show_counts_as_in_the_original() {
+        let a = "[program:a]\ncommand=/bin/a b\n";
+        for key in ["killasgroup=true", "stdout_syslog=true", "stderr_syslog=true", "command=/bin/a  b"] {
+            check(a, &format!("{a}{key}\n"), &[], &["a"], &[]);
+        }
+        let f = "[fcgi-program:f]\ncommand=/bin/f\nsocket=unix:///tmp/f.sock\n";
+        for key in ["socket_mode=0777", "socket_owner=root:root", "socket_backlog=10"] {
+            check(f, &format!("{f}{key}\n"), &[], &[], &[]);
+        }
+        check(f, &f.replace("f.sock", "g.sock"), &[], &["f"], &[]);
+        check(a, &format!("strip_ansi=true\n{a}"), &[], &[], &[]);
     }
 
     #[test]

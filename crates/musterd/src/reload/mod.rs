@@ -3,32 +3,40 @@
 //! Reading happens on a thread of its own ([`reading`]), since a disk may be slow and a thousand programs take their time.
 //! Reloads take turns, so that the configuration read last is applied last. On any error the active configuration stays. The
 //! core decides what the new one means for programs; [`groups`] applies single groups of it, [`daemon`] has the keys of the daemon itself. [`watch`] notices that
-//! files have changed.
+//! files have changed, and [`secrets`] that files of the API's secrets have.
 
 mod daemon;
 pub(crate) mod groups;
 mod reading;
+pub(crate) mod remote;
+pub(crate) mod scale;
+pub(crate) mod secrets;
+mod starting;
 pub(crate) mod watch;
 
 pub(crate) use self::reading::on_a_thread;
+pub(crate) use self::starting::started;
 
 use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use muster_api::{ConfigReport, Diagnostic, Problem, ProblemKind, ReloadReport};
 use muster_core::{Input, Instance, Outcome, Principal, ReloadPlan, RequestId, Settings};
-use muster_spec::ProgramSpec;
+use muster_spec::{ControlSpec, HostPort, ListenAddress, ListenSpec, ProgramSpec};
+use muster_sys::user::Accounts;
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
-use crate::budget::Budget;
 use crate::configuration::New;
+use crate::opened_again::open_again;
 use crate::shared::{Order, Shared, descriptors};
-use crate::turn_clock::beside;
 use muster_load::check;
 use muster_logging::limit::{DAEMON, Notice, unless_none};
 use muster_logging::main_log::{self, Level};
+use muster_server::budget::Budget;
+use muster_server::turn_clock::{beside, spawn};
 
 /// The number of reloads that may wait for their turn. Further ones are refused as busy.
 const MOST_WAITING: usize = 32;
@@ -43,40 +51,72 @@ pub(crate) enum Origin {
     Signal,
     /// The files have changed. The result goes to the log.
     Files,
+    /// A source has a new version. The result goes to the log.
+    Source,
     /// A client asked for it, and gets the result.
     Client(Principal),
     /// A client asked for a restart of everything, as supervisord restarts on HUP.
     Restart(Principal),
 }
 
+/// How it is reloaded.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct How {
+    /// Only plan it.
+    pub(crate) dry_run: bool,
+    /// Forget the numbers of instances that were chosen at run time.
+    pub(crate) resets_scale: bool,
+}
+
 /// Applies a configuration: the daemon's own keys here, and the rest by the input for the core. Called by the loop, so that
 /// both happen in one step.
 pub(crate) fn put_in_force(shared: &Shared, (request, by): (RequestId, Option<Principal>), new: New) -> Input {
-    let New { spec, files, disguises, access, restarts_all } = new;
+    let New { spec, files, disguises, access, servers, mut scales, restarts_all } = new;
     if !shared.supervisor.borrow().is_shutting_down() {
         shared.configuration.is_restarting.set(restarts_all || shared.configuration.is_restarting.get());
         let mut in_force = shared.configuration.in_force.borrow_mut();
         daemon::take(&mut in_force, &spec);
+        if restarts_all {
+            daemon::take_again(&mut in_force.daemon, &spec.daemon);
+        }
         in_force.files = files;
+        // A program whose configured number is another now has that number.
+        scales.retain(|name, scale| {
+            spec.programs.iter().any(|program| program.name == *name && scale.holds(program.numprocs))
+        });
+        shared.configuration.scales.replace(scales);
+        in_force.sources.clone_from(&spec.sources);
         let supervisor = shared.supervisor.borrow();
         in_force.put_disguises(disguises, |real| supervisor.snapshot().iter().any(|instance| instance.spec() == real));
         drop(supervisor);
-        *shared.access.borrow_mut() = access;
+        *shared.gate.access.borrow_mut() = access;
+        shared.secrets.put(servers);
+        shared.secrets.reloaded.notify_one();
+        shared.gate.logins.borrow_mut().forget_right();
         let instances = spec.programs.iter().flat_map(|program| &program.instances);
         let children = shared.children.borrow();
         instances.for_each(|instance| children.logs().change_rotation(instance));
         drop(children);
         shared.children.borrow_mut().adopt_sockets();
+        // Where there are supervisord's lines, the last one about the restart is written first.
+        if restarts_all && !main_log::is_on() {
+            open_again(shared);
+        }
         adapt(shared, spec.programs.iter().map(|program| program.instances.len()).sum());
-        divide(shared, &spec.programs);
+        divide(shared, &spec.programs, spec.control.listeners.len());
     }
-    let settings = Settings::from(&spec.daemon);
+    let mut settings = Settings::from(&spec.daemon);
+    // The programs of a source that was never read are still to come.
+    settings.exit_when_done &= !shared.configuration.sources.lacks_any();
     Input::Reloaded { request: Some(request), by, programs: spec.programs, settings, restarts_all }
 }
 
 /// Reads the configuration and applies it, or with `dry_run` only plans that. Reports what changes.
-pub(crate) async fn reload(shared: &Rc<Shared>, origin: Origin, dry_run: bool) -> Result<ReloadReport, Problem> {
-    in_turn(shared, async move |shared| read_and_apply(&shared, origin, dry_run).await).await
+pub(crate) async fn reload(shared: &Rc<Shared>, origin: Origin, how: How) -> Result<ReloadReport, Problem> {
+    if origin != Origin::Source && shared.configuration.sources.is_waiting() {
+        started(shared, Duration::ZERO).await?;
+    }
+    in_turn(shared, async move |shared| read_and_apply(&shared, origin, how).await).await
 }
 
 /// Does the work when its turn has come. It goes on to its end even if the client disconnects, so nothing is left half done,
@@ -102,26 +142,30 @@ async fn in_turn<T: 'static>(
     task.await.unwrap_or_else(|_| Err(Problem::new(ProblemKind::ShuttingDown, "the daemon is about to exit")))
 }
 
-async fn read_and_apply(shared: &Rc<Shared>, origin: Origin, dry_run: bool) -> Result<ReloadReport, Problem> {
+async fn read_and_apply(shared: &Rc<Shared>, origin: Origin, how: How) -> Result<ReloadReport, Problem> {
     let configuration = &shared.configuration;
     if origin == Origin::Signal {
         configuration.is_signal_waiting.set(false);
     }
-    let reading = reading::read(configuration.paths.clone(), Arc::clone(&configuration.auto_logs), dry_run).await?;
+    let dry_run = how.dry_run;
+    let (reading, candidate) = remote::read(shared, origin, how).await?;
     *configuration.looks.borrow_mut() = reading.looks;
     let Some(mut new) = reading.new else { return Err(refused(reading.diagnostics)) };
     // supervisord restarts on HUP as a whole.
     new.restarts_all = match origin {
         Origin::Restart(_) => true,
         Origin::Signal => check::is_called_as_supervisord(),
-        Origin::Files | Origin::Client(_) => false,
+        Origin::Files | Origin::Source | Origin::Client(_) => false,
     };
-    let needs_restart = daemon::needs_restart(&configuration.in_force(), &new.spec);
+    let needs_restart = daemon::needs_restart(&configuration.in_force(), &new.spec, new.restarts_all);
     let files = new.files.iter().map(|path| path.display().to_string()).collect();
     let plan = match dry_run {
         true => Arc::new(shared.supervisor.borrow().plan(&new.spec.programs)),
         false => {
+            let specs = new.spec.sources.clone();
             let plan = hand_over(shared, new, origin).await?;
+            configuration.sources.accept(candidate);
+            configuration.sources.adopt(&specs);
             // The active configuration is the one that was read last.
             *configuration.pending.borrow_mut() = None;
             plan
@@ -135,10 +179,11 @@ async fn hand_over(shared: &Rc<Shared>, new: New, origin: Origin) -> Result<Arc<
     // Before anything changes: if one cannot be opened, the active configuration stays.
     let opened = shared.children.borrow_mut().prepare_sockets(&groups::active(shared), &new.spec.programs);
     opened.map_err(|error| Problem::new(ProblemKind::BadConfiguration, format!("{error}; nothing was changed")))?;
+    open_listeners(shared, &new.spec.control)?;
     let (reply, replied) = oneshot::channel();
     let by = match origin {
         Origin::Client(principal) | Origin::Restart(principal) => Some(principal),
-        Origin::Signal | Origin::Files => None,
+        Origin::Signal | Origin::Files | Origin::Source => None,
     };
     let order = Order::Configure { request: shared.new_request(), by, new: Box::new(new), reply };
     shared.orders.send(order).await.map_err(|_| gone())?;
@@ -146,6 +191,35 @@ async fn hand_over(shared: &Rc<Shared>, new: New, origin: Origin) -> Result<Arc<
         Ok(Outcome::Reloaded(plan)) => Ok(plan),
         Ok(_) | Err(_) => Err(gone()),
     }
+}
+
+/// Opens the listeners that are new. They are used once the configuration is active. A listener that gets the socket of one
+/// that leaves is not opened here, nor one whose port is in use only until another one leaves.
+fn open_listeners(shared: &Shared, control: &ControlSpec) -> Result<(), Problem> {
+    let active = shared.configuration.in_force().control.listeners.clone();
+    let is_new = |listener: &&ListenSpec| active.iter().all(|other| other.address != listener.address);
+    let is_open = |address: &ListenAddress| !shared.gate.not_listening.borrow().contains_key(address);
+    let stays = |address: &ListenAddress| control.listeners.iter().any(|other| other.address == *address);
+    let leaving = active.iter().map(|listener| &listener.address).filter(|address| !stays(address) && is_open(address));
+    let leaving: Vec<&HostPort> = leaving.filter_map(ListenAddress::place).collect();
+    let mut opened = Vec::new();
+    for listener in control.listeners.iter().filter(is_new) {
+        let place = listener.address.place();
+        if place.is_some_and(|place| leaving.contains(&place)) {
+            continue;
+        }
+        let frees_port = || place.is_some_and(|place| leaving.iter().any(|other| other.port == place.port));
+        match muster_listen::open(listener, &mut Accounts::default()) {
+            Ok(bound) => opened.push((listener.clone(), bound)),
+            Err(error) if error.is_in_use() && frees_port() => {}
+            Err(error) => {
+                let detail = format!("cannot listen on {}: {error}; nothing was changed", listener.address);
+                return Err(Problem::new(ProblemKind::BadConfiguration, detail));
+            }
+        }
+    }
+    *shared.gate.opened.borrow_mut() = opened;
+    Ok(())
 }
 
 /// Adapts what is kept for each instance. Instances that an earlier reload removed are gone by now.
@@ -157,14 +231,15 @@ fn adapt(shared: &Shared, instances: usize) {
 }
 
 /// Divides the descriptors again. Removed instances keep theirs until they have exited.
-fn divide(shared: &Shared, programs: &[Arc<ProgramSpec>]) {
+fn divide(shared: &Shared, programs: &[Arc<ProgramSpec>], listeners: usize) {
     let coming = || programs.iter().flat_map(|program| &program.instances).map(|instance| &**instance);
     let names: HashSet<&str> = coming().map(|instance| instance.name.as_str()).collect();
     let supervisor = shared.supervisor.borrow();
     let leaving = supervisor.snapshot().iter().filter(|instance| !names.contains(instance.name()));
     let all = coming().chain(leaving.map(|instance| &**instance.spec()));
-    shared.budget.set(Budget::of(descriptors(), all));
-    shared.divided.notify_one();
+    shared.gate.budget.set(Budget::of(descriptors(), all, listeners));
+    shared.gate.divided.notify_one();
+    shared.gate.listeners_changed.notify_one();
 }
 
 fn refused(diagnostics: Vec<Diagnostic>) -> Problem {
@@ -187,8 +262,8 @@ fn of(plan: &ReloadPlan) -> ReloadReport {
 
 /// Reads the configuration and reports every mistake. Takes turns with reloads, so that threads cannot pile up.
 pub(crate) async fn check(shared: &Rc<Shared>) -> Result<ConfigReport, Problem> {
-    let paths = shared.configuration.paths.clone();
-    in_turn(shared, async move |_| reading::check(paths).await).await
+    let (paths, texts) = (shared.configuration.paths.clone(), shared.configuration.sources.candidate(true).texts);
+    in_turn(shared, async move |_| reading::check(paths, texts).await).await
 }
 
 /// Handles SIGHUP. A second one is ignored while the first waits for its turn.
@@ -197,9 +272,9 @@ pub(crate) fn on_signal(shared: &Rc<Shared>) {
         return;
     }
     let shared = Rc::clone(shared);
-    tokio::task::spawn_local(async move {
-        let answer = reload(&shared, Origin::Signal, false).await;
-        if matches!(&answer, Err(problem) if problem.kind == ProblemKind::Busy) {
+    spawn(async move {
+        let answer = reload(&shared, Origin::Signal, How::default()).await;
+        if matches!(&answer, Err(problem) if matches!(problem.kind, ProblemKind::Busy | ProblemKind::Starting)) {
             shared.configuration.is_signal_waiting.set(false);
         }
         tell(&shared, &answer, Origin::Signal);
@@ -232,6 +307,7 @@ fn tell(shared: &Shared, answer: &Result<ReloadReport, Problem>, origin: Origin)
         Err(problem) if origin == Origin::Files => {
             error!(suppressed, "a file of the configuration has changed, but {problem}");
         }
+        Err(problem) if origin == Origin::Source => error!(suppressed, "a source has a new version, but {problem}"),
         Err(problem) if is_refused => {
             let errors = diagnostics.iter().filter(|found| found.severity == "error").take(MOST_IN_A_LINE);
             let said =

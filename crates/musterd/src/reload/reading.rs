@@ -6,14 +6,16 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use muster_api::{ConfigReport, Diagnostic, Problem, ProblemKind};
-use muster_config::{Loaded, Severity};
+use muster_config::{Loaded, RemoteText, Severity};
+use muster_listen::tls::Servers;
 use muster_load::auto_logs::{AutoLogs, Choice};
-use muster_load::check;
+use muster_load::check::{self, Beside};
 use muster_load::config_files;
+use muster_spec::Scales;
 use muster_sys::user::Accounts;
 use tokio::sync::oneshot;
 
-use crate::access::Access;
+use crate::access::rules;
 use crate::configuration::New;
 use crate::configuration::look::{Look, look};
 
@@ -33,34 +35,44 @@ pub(crate) struct Reading {
 /// Reads the configuration to apply it, or with `dry_run` to plan that.
 pub(super) async fn read(
     paths: Vec<PathBuf>,
+    (texts, scales): (Vec<RemoteText>, Scales),
     auto_logs: Arc<Mutex<AutoLogs>>,
     dry_run: bool,
 ) -> Result<Reading, Problem> {
-    on_a_thread(move || {
-        let mut loaded = check::load(&paths, &config_files::open_again);
+    let read = on_a_thread(move || {
+        let beside = Beside { texts: &texts, scales: Some(&scales) };
+        let mut loaded = check::load_beside(&paths, &config_files::open_again, beside);
         if let Some(spec) = &mut loaded.spec {
             let choice = if dry_run { Choice::Known } else { Choice::Create };
             let mut auto_logs = auto_logs.lock().unwrap_or_else(PoisonError::into_inner);
             auto_logs.choose(spec, &mut loaded.disguises, choice);
         }
-        let diagnostics = diagnostics(&loaded);
-        let access = |spec: &muster_spec::Spec| Access::new(&spec.control, &mut Accounts::default());
+        // Notes were logged at the start.
+        let mut diagnostics = diagnostics(&loaded);
+        diagnostics.retain(|found| found.severity != Severity::Note.name());
+        let servers = loaded.spec.as_ref().map(|spec| Servers::of(&spec.control)).transpose()?;
+        let servers = Arc::new(servers.unwrap_or_default());
         let new = loaded.spec.take().map(|spec| New {
-            access: access(&spec),
+            access: rules(&spec.control, &mut Accounts::default()),
+            servers: Arc::clone(&servers),
             spec,
             files: loaded.files,
             disguises: loaded.disguises,
+            scales,
             restarts_all: false,
         });
-        Reading { new, looks: look(loaded.looked_at), diagnostics }
-    })
-    .await
+        Ok(Reading { new, looks: look(loaded.looked_at), diagnostics })
+    });
+    // A certificate that was valid a moment ago.
+    read.await?
+        .map_err(|error: String| Problem::new(ProblemKind::BadConfiguration, format!("{error}; nothing was changed")))
 }
 
 /// Reads the configuration to report every mistake, and also looks for its commands and directories.
-pub(crate) async fn check(paths: Vec<PathBuf>) -> Result<ConfigReport, Problem> {
+pub(crate) async fn check(paths: Vec<PathBuf>, texts: Vec<RemoteText>) -> Result<ConfigReport, Problem> {
     on_a_thread(move || {
-        let mut loaded = check::load(&paths, &config_files::open_again);
+        let beside = Beside { texts: &texts, scales: None };
+        let mut loaded = check::load_beside(&paths, &config_files::open_again, beside);
         check::look_at_machine(&mut loaded);
         let count = |severity| {
             let count = loaded.diagnostics.iter().filter(|found| found.severity == severity).count();

@@ -17,10 +17,11 @@ use std::time::Duration;
 use muster_config::LookedAt;
 use muster_sys::async_fd::Watched;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
-use super::{Origin, reading, reload, tell};
+use super::{How, Origin, reading, reload, tell};
 use crate::configuration::look::Look;
 use crate::shared::Shared;
 use muster_logging::limit::{DAEMON, Notice, unless_none};
@@ -44,34 +45,35 @@ pub(crate) async fn watch(shared: Rc<Shared>) {
             continue;
         }
         let looks = configuration.looks.borrow().clone();
-        let following = match watcher.take().map_or_else(Watcher::new, Ok) {
-            Ok(watcher) => watcher.follow(looks).await,
-            Err(error) => Err(error),
-        };
-        let has_changed = match following {
-            Ok((followed, has_changed)) => {
-                watcher = Some(followed);
-                has_changed
-            }
+        match have_changed(&mut watcher, looks, &configuration.turned).await {
+            Ok(true) => {}
+            Ok(false) => continue,
             Err(error) => {
                 warn!(%error, "cannot watch the configuration: changes are not noticed");
                 configuration.turned.notified().await;
                 continue;
             }
-        };
-        let Some(watcher) = &watcher else { continue };
-        if !has_changed {
-            tokio::select! {
-                () = configuration.turned.notified() => continue,
-                () = watcher.change() => {}
-            }
         }
-        watcher.silence().await;
         if let Some(suppressed) = shared.limits.pass(DAEMON, Notice::FilesChanged).map(unless_none) {
             info!(suppressed, "files of the configuration have changed");
         }
-        tell(&shared, &reload(&shared, Origin::Files, false).await, Origin::Files);
+        tell(&shared, &reload(&shared, Origin::Files, How::default()).await, Origin::Files);
     }
+}
+
+/// Waits until one of these has changed since it was read, and then nothing changes for a while. False if `turned` is notified
+/// first. `watcher` is kept for the next time; an error drops it.
+pub(super) async fn have_changed(watcher: &mut Option<Watcher>, looks: Vec<Look>, turned: &Notify) -> io::Result<bool> {
+    let (followed, has_changed) = watcher.take().map_or_else(Watcher::new, Ok)?.follow(looks).await?;
+    let watcher = watcher.insert(followed);
+    if !has_changed {
+        tokio::select! {
+            () = turned.notified() => return Ok(false),
+            () = watcher.change() => {}
+        }
+    }
+    watcher.silence().await;
+    Ok(true)
 }
 
 /// The relevant names of a directory.
@@ -86,7 +88,7 @@ struct Interest {
 type Interests = BTreeMap<WatchDescriptor, Interest>;
 
 /// The kernel's watches, and why each is there.
-struct Watcher {
+pub(super) struct Watcher {
     inotify: Arc<Inotify>,
     /// The same queue, for waiting with tokio.
     ready: Watched<OwnedFd>,

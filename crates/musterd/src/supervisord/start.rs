@@ -1,5 +1,6 @@
 //! The start as supervisord: what the original does before its loop, in its order and with its messages.
 
+use muster_spec::arrange;
 use std::path::{Path, PathBuf};
 
 use muster_config::{Diagnostic, Loaded, Severity};
@@ -8,6 +9,7 @@ use muster_import::supervisord::{self, Configuration, Mistakes, Mode};
 use muster_load::ThisMachine;
 use muster_load::check::{self, AsSupervisord};
 use muster_load::config_files;
+use muster_supervisord::python::repr;
 use muster_supervisord::search;
 use muster_sys::background;
 use muster_sys::say::{complain, say};
@@ -41,6 +43,9 @@ pub(super) fn main(words: &[String]) -> u8 {
     0
 }
 
+/// The factory of the interface that every supervisord has.
+const MAIN_INTERFACE: &str = "supervisor.rpcinterface:make_main_rpcinterface";
+
 fn usage(program: &str, message: &str) -> u8 {
     complain(&usage_text(program, message));
     USAGE
@@ -69,8 +74,8 @@ fn start(program: &str, run: Run) -> Result<u8, u8> {
         lines.push(Line::new(Level::Warn, text));
     }
     // The original's order: critical ones, warnings, the rest.
-    lines.sort_by_key(Line::level);
-    lines.extend(criticals_of(&configuration));
+    arrange::sort_by_key(&mut lines, Line::level);
+    lines.extend(lines_of_servers(&configuration));
     let mut opening = Opening::supervisord(program, lines);
     if !is_foreground {
         let cannot = |error| {
@@ -118,6 +123,10 @@ fn refused_own(program: &str, diagnostics: &[Diagnostic]) -> u8 {
 fn lines_of(configuration: &Configuration) -> Vec<Line> {
     let logged_later = |warning: &&supervisord::Warning| warning.critical.is_some();
     let warnings = configuration.warnings.iter().filter(|warning| !logged_later(warning)).map(|warning| {
+        if warning.is_note {
+            let hint = warning.hint.as_deref().unwrap_or_default();
+            return Line::new(Level::Info, format!("{warning}: {hint}"));
+        }
         let text = warning.original.clone().unwrap_or_else(|| warning.to_string());
         Line::new(Level::Warn, text)
     });
@@ -126,7 +135,17 @@ fn lines_of(configuration: &Configuration) -> Vec<Line> {
 }
 
 /// The lines that the original logs when it opens its servers.
-fn criticals_of(configuration: &Configuration) -> impl Iterator<Item = Line> {
-    let texts = configuration.warnings.iter().filter_map(|warning| warning.critical.as_deref());
-    texts.map(|text| Line::new(Level::Critical, text))
+fn lines_of_servers(configuration: &Configuration) -> Vec<Line> {
+    let criticals: Vec<&str> =
+        configuration.warnings.iter().filter_map(|warning| warning.critical.as_deref()).collect();
+    let mut lines = Vec::new();
+    for server in &configuration.servers {
+        let interfaces = configuration.plugins.iter().filter(|plugin| plugin.factory == MAIN_INTERFACE);
+        let initialized = |name: &str| format!("RPC interface {} initialized", repr(name));
+        lines.extend(interfaces.map(|plugin| Line::new(Level::Info, initialized(&plugin.name))));
+        let name = format!("Server '{}' ", configuration.sections[server.section].name);
+        let own = criticals.iter().filter(|text| text.starts_with(&name));
+        lines.extend(own.map(|text| Line::new(Level::Critical, *text)));
+    }
+    lines
 }

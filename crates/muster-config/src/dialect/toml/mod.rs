@@ -54,6 +54,12 @@ pub(crate) fn parse_loosely(text: &str) -> Entries<'_> {
     entries(DeTable::parse_recoverable(text).0.into_inner())
 }
 
+/// Parses a text, if it has no syntax errors.
+pub(crate) fn parse_if_valid(text: &str) -> Option<Entries<'_>> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    errors.is_empty().then(|| entries(table.into_inner()))
+}
+
 fn entries(table: DeTable<'_>) -> Entries<'_> {
     table.into_iter().map(|(key, found)| (name(key), value(found))).collect()
 }

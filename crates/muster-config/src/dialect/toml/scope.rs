@@ -2,6 +2,8 @@
 //!
 //! A value belongs to the daemon, to a program, or to an instance of one, and that decides which `{word}`s it has.
 
+use muster_spec::CredentialSpec;
+
 use crate::diagnostic::Problem;
 use crate::dialect::toml::interpolate::Names;
 use crate::variables::{Found, InstanceWords, Variables, disguised};
@@ -13,10 +15,12 @@ pub(crate) struct InterpolationScope<'a> {
     pub(crate) here: &'a str,
     pub(crate) program: Option<&'a str>,
     pub(crate) instance: Option<InstanceWords<'a>>,
+    /// Whether it is a command, in which a word is left to each start.
+    pub(crate) is_command: bool,
 }
 
 /// Every word, for the documentation and for hints.
-const WORDS: [&str; 6] = ["name", "program", "instance", "numprocs", "here", "host"];
+const WORDS: [&str; 7] = ["name", "program", "instance", "numprocs", "here", "host", "credentials"];
 
 impl Names for InterpolationScope<'_> {
     fn variable(&self, name: &str) -> Option<Found> {
@@ -31,11 +35,14 @@ impl Names for InterpolationScope<'_> {
     fn word(&self, word: &str) -> Result<String, Problem> {
         let instance = self.instance;
         let found = match word {
+            "here" if self.here.is_empty() => return Err(no_directory()),
             "here" => Some(self.here.to_owned()),
             "host" => Some(self.host.to_owned()),
             "program" => self.program.map(str::to_owned),
             "name" => instance.map(|instance| instance.name.to_owned()),
             "instance" => instance.map(|instance| instance.index.to_string()),
+            "credentials" if self.is_command => Some(CredentialSpec::PLACEHOLDER.to_owned()),
+            "credentials" => return Err(only_in_commands()),
             "numprocs" => instance.map(|instance| instance.numprocs.to_string()),
             unknown => return Err(unknown_word(unknown)),
         };
@@ -55,6 +62,20 @@ impl InterpolationScope<'_> {
                 hint: "{here}, {host} and ${VARIABLE} can be used here".to_owned(),
             },
         }
+    }
+}
+
+fn only_in_commands() -> Problem {
+    Problem {
+        message: "is no command and cannot use {credentials}".to_owned(),
+        hint: "the program has that directory as CREDENTIALS_DIRECTORY in its environment".to_owned(),
+    }
+}
+
+fn no_directory() -> Problem {
+    Problem {
+        message: "has {here}, and a remote text has no directory".to_owned(),
+        hint: "write the whole path".to_owned(),
     }
 }
 

@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use muster_spec::Hook;
+
 use crate::diagnostic::Problem;
 use crate::dialect::toml::command::{self, Word};
 use crate::dialect::toml::interpolate::{Interpolated, interpolate, is_plain};
@@ -20,8 +22,10 @@ impl<'a> Field<'a> {
         interpolate(text, &self.scope(&self.here()))
     }
 
+    /// The directory of the file; empty for a remote text, which has none.
     pub(crate) fn here(&self) -> Cow<'a, str> {
-        self.around.files[self.file].directory.to_string_lossy()
+        let file = self.around.files[self.file];
+        if file.is_remote { Cow::Borrowed("") } else { file.directory.to_string_lossy() }
     }
 
     fn scope<'s>(&self, here: &'s str) -> InterpolationScope<'s>
@@ -34,7 +38,14 @@ impl<'a> Field<'a> {
             here,
             program: self.program,
             instance: self.instance,
+            is_command: self.is_command(),
         }
+    }
+
+    fn is_command(&self) -> bool {
+        let is_one = |name: &str| name == "command" || Hook::EVERY.iter().any(|hook| hook.name() == name);
+        // An item of a list has no name of its own.
+        is_one(self.name) || self.name.is_empty() && self.parent.is_some_and(|parent| is_one(parent.name))
     }
 
     /// Replaces the names in a part of this value's text, and reports errors.

@@ -53,6 +53,8 @@ impl Witness {
                 one.run.iter_mut().for_each(|run| (run.is_checked, run.under_way) = (false, BTreeSet::new()));
                 Ok(())
             }
+            // The suite of hooks has a witness of its own.
+            Effect::RunHook { .. } | Effect::EndHook { .. } => Err("no program has a hook".to_owned()),
             Effect::SignalStrays { .. } => {
                 promise!(self.closing.is_some(), "strays are left alone until the shutdown");
                 Ok(())
@@ -332,10 +334,15 @@ impl Witness {
             Event::Failing { instance, run, cause } => {
                 let run = self.of_run(*run).and_then(|one| one.run.as_mut());
                 run.into_iter().for_each(|run| run.is_failing = true);
-                let probes = &self.watched[instance.0 as usize].spec.probes;
+                let spec = &self.watched[instance.0 as usize].spec;
                 let reaction =
-                    |name: &str| probes.iter().find(|probe| probe.name == *name).map(|probe| probe.on_failure);
-                let is_its_end = matches!(cause, muster_core::StopCause::Probe { name, .. } if reaction(name) == Some(OnFailure::Stop));
+                    |name: &str| spec.probes.iter().find(|probe| probe.name == *name).map(|probe| probe.on_failure);
+                let reaction = match cause {
+                    muster_core::StopCause::Probe { name, .. } => reaction(name),
+                    muster_core::StopCause::Memory { .. } => spec.memory_max.map(|limit| limit.action),
+                    _ => None,
+                };
+                let is_its_end = reaction == Some(OnFailure::Stop);
                 if is_its_end && self.closing.is_none() {
                     self.begin_batch(&[instance.0 as usize], false);
                 }

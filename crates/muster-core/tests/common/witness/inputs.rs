@@ -67,10 +67,12 @@ impl Witness {
             }
             Input::TimeLost { by } => self.loses(*by),
             Input::Ready { .. }
+            | Input::HookFinished { .. }
             | Input::LeftBehind { .. }
             | Input::Extended { .. }
             | Input::WatchdogPinged { .. }
             | Input::WatchdogTripped { .. }
+            | Input::MemoryExceeded { .. }
             | Input::WatchdogChanged { .. } => {}
         }
     }

@@ -11,7 +11,12 @@ impl Witness {
         let mut left: BTreeSet<usize> = (0..self.watched.len()).collect();
         let kinship = Arc::new(Kinship::of(&programs));
         let turns = if boots_again { self.serial_turns() } else { None };
-        let mut changes = Vec::new();
+        let (mut changes, mut additional) = (Vec::new(), Vec::new());
+        // Whether an instance of the program is to be up, by what was there before.
+        let mut up: BTreeMap<String, bool> = BTreeMap::new();
+        for one in self.watched.iter().filter(|one| !one.is_leaving) {
+            *up.entry(one.program.name.clone()).or_default() |= one.is_wanted;
+        }
         let mut booted: BTreeSet<String> = BTreeSet::new();
         let mut next: Vec<&str> = programs.iter().filter(|it| it.autostart).map(|it| it.name.as_str()).collect();
         while let Some(name) = next.pop() {
@@ -28,9 +33,10 @@ impl Witness {
                     changes.push((id, Arc::clone(program), Arc::clone(spec)));
                 }
                 None => {
-                    let starts = if boots_again { booted.contains(&program.name) } else { program.autostart };
-                    let list = if boots_again { &mut restarted } else { &mut started };
-                    list.extend(starts.then_some(self.watched.len()));
+                    match boots_again {
+                        true => restarted.extend(booted.contains(&program.name).then_some(self.watched.len())),
+                        false => additional.push((self.watched.len(), Arc::clone(program))),
+                    }
                     self.watched.push(Watched::new(program, spec));
                 }
             }
@@ -69,6 +75,11 @@ impl Witness {
                 one.run.iter_mut().filter(|run| run.killed.is_none()).for_each(|run| run.ends = program.stop.kill);
             }
             (one.program, one.spec) = (program, spec);
+        }
+        let is_up = |id: &usize| (self.watched[*id].program.name.clone(), true);
+        up.extend(started.iter().chain(&restarted).map(is_up));
+        for (id, program) in additional {
+            started.extend(up.get(&program.name).copied().unwrap_or(program.autostart).then_some(id));
         }
         for id in left {
             if !self.watched[id].is_leaving {

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use muster_spec::{
-    AutoLogSpec, ControlSpec, DaemonSpec, ExitStatus, LogFormat, LogLevel, Resource, Rotation, SecondSignal,
-    ShutdownBudget, ShutdownOrder, SyslogFacility, SyslogSpec, UserSpec, descriptor_of,
+    AutoLogSpec, DaemonSpec, ExitStatus, LogFormat, LogLevel, Resource, Rotation, RpcDuringShutdown, SecondSignal,
+    ShutdownBudget, ShutdownOrder, SyslogFacility, SyslogSpec, descriptor_of,
 };
 
-use super::super::model::{Address, Configuration, Level, Owner, Settings};
+use super::super::model::{Configuration, Level, Settings};
 use super::super::world::Account;
 use super::Context;
 
@@ -20,6 +20,7 @@ pub(super) fn daemon(context: &mut Context<'_>) -> DaemonSpec {
     DaemonSpec {
         log_level: log_level(settings.loglevel),
         log_format: LogFormat::Text,
+        log_to_syslog: is_logfile_set(context.configuration) && settings.logfile == "syslog",
         log_file: log_file(context, settings),
         log_to_stdout: false,
         log_rotation: Rotation {
@@ -32,14 +33,16 @@ pub(super) fn daemon(context: &mut Context<'_>) -> DaemonSpec {
         shutdown_order: if context.is_exact { ShutdownOrder::Serial } else { ShutdownOrder::Parallel },
         exit_status: if context.is_exact { ExitStatus::Zero } else { ExitStatus::Failures },
         second_signal: if context.is_exact { SecondSignal::Ignore } else { SecondSignal::Interrupt },
-        least_limits: least_limits(settings),
+        rpc_during_shutdown: if context.is_exact { RpcDuringShutdown::Fault } else { RpcDuringShutdown::Answer },
+        least_limits: least_limits(context, settings),
         exit_when_done: false,
         pidfile: Some(PathBuf::from(&settings.pidfile)),
         // `umask` and `directory` are for a daemon in the background.
         umask: context.inherited.umask,
         directory: None,
         watch: false,
-        syslog: SyslogSpec { facility: facility(), ..SyslogSpec::default() },
+        state_dir: None,
+        syslog: SyslogSpec { facility: facility(), as_supervisord: true, ..SyslogSpec::default() },
         auto_logs: Some(AutoLogSpec {
             directory: PathBuf::from(&settings.childlogdir),
             identifier: settings.identifier.clone(),
@@ -48,11 +51,22 @@ pub(super) fn daemon(context: &mut Context<'_>) -> DaemonSpec {
     }
 }
 
-/// Zero and less ask for nothing.
-fn least_limits(settings: &Settings) -> Vec<(Resource, u64)> {
-    let least = [(Resource::Nofile, settings.minfds), (Resource::Nproc, settings.minprocs)];
-    let positive = |(resource, least)| Some((resource, u64::try_from(least).ok().filter(|least| *least > 0)?));
-    least.into_iter().filter_map(positive).collect()
+/// Zero and less ask for nothing. The daemon refuses to start where it cannot raise a limit, as the original does.
+fn least_limits(context: &mut Context<'_>, settings: &Settings) -> Vec<(Resource, u64)> {
+    let mut limits = Vec::new();
+    for (resource, key, least) in
+        [(Resource::Nofile, "minfds", settings.minfds), (Resource::Nproc, "minprocs", settings.minprocs)]
+    {
+        let Some(least) = u64::try_from(least).ok().filter(|least| *least > 0) else { continue };
+        limits.push((resource, least));
+        let most = context.world.most(resource);
+        if let Some(section) = section(context.configuration).filter(|_| least > most) {
+            let message = format!("{key}={least} is more than the {most} that this daemon may have: it will not start");
+            let hint = format!("write {key}={most}, or start it with a higher limit: docker run --ulimit");
+            context.warn(section, Some(key), message, &hint);
+        }
+    }
+    limits
 }
 
 fn facility() -> SyslogFacility {
@@ -75,16 +89,15 @@ fn section(configuration: &Configuration) -> Option<usize> {
     configuration.sections.iter().position(|section| section.name == SECTION)
 }
 
+fn is_logfile_set(configuration: &Configuration) -> bool {
+    section(configuration).is_some_and(|section| configuration.sections[section].entry("logfile").is_some())
+}
+
 /// A log file that the section names; otherwise messages go to standard error, which a container shows.
-fn log_file(context: &mut Context<'_>, settings: &Settings) -> Option<PathBuf> {
-    let section = section(context.configuration)?;
-    context.configuration.sections[section].entry("logfile")?;
+fn log_file(context: &Context<'_>, settings: &Settings) -> Option<PathBuf> {
     match settings.logfile.as_str() {
-        "syslog" => {
-            let message = "the main log goes to standard error, not to syslog yet";
-            context.warn(section, Some("logfile"), message, "name a file, or leave logfile out");
-            None
-        }
+        _ if !is_logfile_set(context.configuration) => None,
+        "syslog" => None,
         path if matches!(descriptor_of(Path::new(path)), Some(1 | 2)) => None,
         path => Some(PathBuf::from(path)),
     }
@@ -114,48 +127,4 @@ pub(super) fn common_user(context: &Context<'_>) -> Option<String> {
         Some(user) => Some(user.name),
         None => Some(name.to_owned()),
     }
-}
-
-/// The control socket: the first server on a Unix socket, or else musterd's own.
-pub(super) fn control(context: &mut Context<'_>) -> ControlSpec {
-    let mut control = ControlSpec {
-        socket: Some(PathBuf::from(ControlSpec::DEFAULT_SOCKET)),
-        mode: ControlSpec::DEFAULT_MODE,
-        owner: None,
-        allow_users: Vec::new(),
-        readonly_users: Vec::new(),
-    };
-    let mut has_socket = false;
-    for server in &context.configuration.servers {
-        match &server.address {
-            Address::Inet { .. } => {
-                let message = "the daemon does not listen on TCP yet";
-                context.warn(server.section, Some("port"), message, "musterctl uses the Unix socket");
-            }
-            Address::Unix { .. } if has_socket => {
-                let message = "only the first Unix socket is served yet";
-                context.warn(server.section, Some("file"), message, "leave this one out");
-            }
-            Address::Unix { file, chmod, chown } => {
-                has_socket = true;
-                control.socket = Some(PathBuf::from(file));
-                // The lowest nine bits are permissions.
-                control.mode = u32::try_from(chmod & 0o777).unwrap_or(ControlSpec::DEFAULT_MODE);
-                control.owner = chown.as_ref().map(owner);
-                if server.login.is_some() {
-                    let message = "passwords are not checked yet: the user of the client counts";
-                    context.warn(server.section, Some("password"), message, "root and the daemon's user have access");
-                }
-                if control.mode & 0o077 != 0 {
-                    let message = "other users can connect, and are refused";
-                    context.warn(server.section, Some("chmod"), message, "root and the daemon's user have access");
-                }
-            }
-        }
-    }
-    control
-}
-
-fn owner(owner: &Owner) -> UserSpec {
-    UserSpec { user: owner.user.name.clone(), group: owner.group.map(|group| group.to_string()) }
 }

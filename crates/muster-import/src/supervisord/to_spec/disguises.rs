@@ -1,10 +1,11 @@
 //! The masked copies of everything that holds a secret: what an expansion such as `%(ENV_TOKEN)s` brought in.
 
+use muster_spec::arrange::Gather;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use muster_config::{Disguise, Disguises, Secrets};
+use muster_config::{Disguise, Disguises, Origins, Secrets};
 use muster_spec::{InstanceSpec, OutputSpec, Sink, Spec, Target};
 
 use super::super::model::Configuration;
@@ -39,9 +40,10 @@ pub(super) fn of(configuration: &Configuration, world: &dyn World, spec: &Spec, 
     Disguises {
         instances,
         rules: own.rules,
-        musterd: musterd.into_iter().flatten().chain(own.musterd).collect::<BTreeSet<_>>().into_iter().collect(),
-        http: http.into_iter().chain(own.http).collect::<BTreeSet<_>>().into_iter().collect(),
+        musterd: musterd.into_iter().flatten().chain(own.musterd).gather::<BTreeSet<_>>().into_iter().collect(),
+        http: http.into_iter().chain(own.http).gather::<BTreeSet<_>>().into_iter().collect(),
         secrets,
+        origins: Origins::new(),
     }
 }
 

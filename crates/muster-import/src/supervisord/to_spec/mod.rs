@@ -4,10 +4,12 @@
 //! dropped silently. The order of the programs is the order in which they start.
 
 mod daemon;
+mod differences;
 mod disguises;
 mod output;
 mod own;
 mod process;
+mod servers;
 mod socket;
 
 use std::collections::{BTreeSet, HashMap};
@@ -62,10 +64,12 @@ pub fn to_spec(
     context.is_exact = own::is_exact(&mut context);
     let mut daemon = daemon::daemon(&mut context);
     adjust(&mut daemon);
-    let control = daemon::control(&mut context);
+    let is_open = own::is_open(&mut context);
+    let control = servers::control(&mut context, is_open);
     let (programs, places) = programs(&mut context);
-    let mut spec = Spec { daemon, control, programs };
+    let mut spec = Spec { daemon, control, sources: Vec::new(), programs };
     let overlaid = own::apply(&mut context, places, open, &mut spec);
+    differences::note(&mut context, &spec);
     let disguises = disguises::of(configuration, world, &spec, overlaid.disguises);
     let is_error = |found: &Diagnostic| found.severity == Severity::Error;
     let (errors, oddities): (Vec<_>, Vec<_>) = overlaid.diagnostics.into_iter().partition(is_error);
@@ -90,11 +94,27 @@ struct Context<'c> {
 impl Context<'_> {
     /// Reports a setting: at its key, or at the section's header if the key is left out.
     fn warn(&mut self, section: usize, key: Option<&str>, message: impl Into<String>, hint: &str) {
+        self.report(section, key, message, hint, |warning| warning);
+    }
+
+    /// Notes a difference on purpose at the same place.
+    fn note(&mut self, section: usize, key: Option<&str>, message: impl Into<String>, hint: &str) {
+        self.report(section, key, message, hint, Warning::note);
+    }
+
+    fn report(
+        &mut self,
+        section: usize,
+        key: Option<&str>,
+        message: impl Into<String>,
+        hint: &str,
+        kind: fn(Warning) -> Warning,
+    ) {
         let Some(of) = self.configuration.sections.get(section).filter(|_| !self.report.has_all_warnings()) else {
             return;
         };
         let at: &SourcePlace = key.and_then(|key| of.entry(key)).map_or(&of.place, |entry| &entry.place);
-        let warning = Warning::new(at, &of.name, message).hint(hint);
+        let warning = kind(Warning::new(at, &of.name, message).hint(hint));
         self.report.warn(key.map_or(warning.clone(), |key| warning.option(key)));
     }
 }

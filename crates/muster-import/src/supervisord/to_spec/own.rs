@@ -1,7 +1,7 @@
 //! Keys of musterd's own: `[musterd]`, and `muster.KEY` in the sections of processes. The original ignores both.
 //!
 //! `muster-config` reads them over the translated configuration, as it reads TOML. Here is what only this language has:
-//! where they stand, `compat`, and the keys that a section has in its own words.
+//! where they stand, `compat`, `open`, and the keys that a section has in its own words.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -27,9 +27,6 @@ const REFUSED_OF_PROGRAM: &[Refused] = &[
     ("priority", "write priority, without muster. in front"),
 ];
 
-/// Keys that steer what is not there yet.
-const LATER: [&str; 2] = ["listener", "rpc_during_shutdown"];
-
 /// Names that a key has here besides its own.
 const ALSO_CALLED: [(&str, &str); 1] = [("kill", "stop_kill")];
 
@@ -38,17 +35,26 @@ pub(super) type Places = HashMap<usize, Vec<(usize, u32)>>;
 
 /// Whether `[musterd] compat` asks for the original's behaviour throughout; anything but `exact` is reported.
 pub(super) fn is_exact(context: &mut Context<'_>) -> bool {
+    is_set(context, "compat", &["exact"])
+}
+
+/// Whether `[musterd] open` lets servers on TCP need no password; anything but a boolean is reported.
+pub(super) fn is_open(context: &mut Context<'_>) -> bool {
+    is_set(context, "open", &["true", "false"])
+}
+
+/// Whether a key of `[musterd]` has the first of these values; anything but these is reported.
+fn is_set(context: &mut Context<'_>, key: &str, values: &[&str]) -> bool {
     let sections = context.configuration.sections.iter();
-    let Some(compat) = sections.filter(|section| section.name == SECTION).find_map(|section| section.entry("compat"))
-    else {
+    let Some(entry) = sections.filter(|section| section.name == SECTION).find_map(|section| section.entry(key)) else {
         return false;
     };
-    let is_exact = compat.text.trim_matches(['"', '\'']) == "exact";
-    if !is_exact {
-        let message = format!("[musterd]: compat must be \"exact\": {:?}", compat.text);
-        context.errors.push(error(compat, message, "compat = exact, or leave it out", None));
+    let text = entry.text.trim_matches(['"', '\'']);
+    if !values.contains(&text) {
+        let message = format!("[musterd]: {key} must be {:?}: {:?}", values[0], entry.text);
+        context.errors.push(error(entry, message, &format!("{key} = {}, or leave it out", values[0]), None));
     }
-    is_exact
+    text == values[0]
 }
 
 /// Reads the keys over the configuration.
@@ -112,12 +118,7 @@ fn keys<'c>(context: &mut Context<'_>, section: usize, entries: &'c [Entry]) -> 
     let mut all: Vec<OwnKeys<'c>> = Vec::new();
     for entry in entries {
         match entry.key.as_str() {
-            "compat" if context.configuration.sections[section].name == SECTION => {}
-            key if LATER.contains(&key) => {
-                let message = format!("{key} has no effect yet");
-                let warning = super::Warning::new(&entry.place, &context.configuration.sections[section].name, message);
-                context.report.warn(warning.option(key).hint("leave it out for now"));
-            }
+            "compat" | "open" if context.configuration.sections[section].name == SECTION => {}
             // The names of variables would be in small letters.
             key if key.starts_with("environment.") => {
                 let message = format!("{key}: a key is read in small letters, so it cannot name a variable");

@@ -1,15 +1,18 @@
 //! One process to one program.
 
+use muster_spec::arrange::Gather;
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
 use muster_spec::{
-    Essential, EventType, GroupOrder, InstanceSpec, Kind, Leftovers, Limit, ListenerSpec, OwnVariables, Preset,
-    ProcessSpec, ProgramSpec, RestartPolicy, RestartWhen, Signal, SignalSet, Stdin, StopKill, StopScope, StopSpec,
-    StopStep, UserSpec,
+    Essential, EventType, GroupOrder, InstanceSpec, Kind, Leftovers, Limit, ListenerMode, ListenerSpec, Numprocs,
+    OwnVariables, Preset, ProcessSpec, ProgramSpec, RestartPolicy, RestartWhen, Results, Signal, SignalSet, Stdin,
+    StopKill, StopScope, StopSpec, StopStep, UserSpec,
 };
 
+use super::super::lint::PRINTS;
 use super::super::model::{Autorestart, Group, GroupKind, Process};
 use super::super::split_command;
 use super::{Context, output, socket};
@@ -37,7 +40,9 @@ pub(super) fn program(
         ready: None,
         start_timeout: InstanceSpec::START_TIMEOUT,
         watchdog: None,
+        memory_max: None,
         probes: Vec::new(),
+        hooks: muster_spec::Hooks::default(),
     };
     ProgramSpec {
         name,
@@ -56,8 +61,17 @@ pub(super) fn program(
         stop: stop(context, process),
         // The original has no command for it: TOML's default.
         reload_signal: Some(Signal::HUP),
+        numprocs: Numprocs::of(1),
+        unshown: Some(unshown(process)),
         instances: vec![instance.into()],
     }
+}
+
+/// What the original compares and the specification does not show: how the command is written, and a key without effect.
+fn unshown(process: &Process) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (process.killasgroup, &process.command).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Zero for a negative number.
@@ -97,7 +111,7 @@ fn stop(context: &mut Context<'_>, process: &Process) -> StopSpec {
 
 fn process_spec(context: &Context<'_>, group: &Group, process: &Process) -> ProcessSpec {
     let (command, unusable) = command(&process.command);
-    let listener = listener(group).map(Arc::new);
+    let listener = listener(context, group).map(Arc::new);
     let socket = socket::of(context, group, process);
     let stdin = match (&listener, &socket) {
         (Some(_), _) => Stdin::Events,
@@ -122,11 +136,13 @@ fn process_spec(context: &Context<'_>, group: &Group, process: &Process) -> Proc
 }
 
 /// The pool that a group of listeners is.
-fn listener(group: &Group) -> Option<ListenerSpec> {
-    let GroupKind::Listener { buffer_size, events, .. } = &group.kind else { return None };
+fn listener(context: &Context<'_>, group: &Group) -> Option<ListenerSpec> {
+    let GroupKind::Listener { buffer_size, events, result_handler } = &group.kind else { return None };
     let events = events.iter().filter_map(|name| EventType::parse(name)).collect();
     let buffer_size = usize::try_from(*buffer_size).unwrap_or(1);
-    Some(ListenerSpec { pool: group.name.clone(), events, buffer_size })
+    let mode = if context.is_exact { ListenerMode::Exact } else { ListenerMode::Patient };
+    let results = if result_handler == PRINTS { Results::Print } else { Results::Judge };
+    Some(ListenerSpec { pool: group.name.clone(), events, buffer_size, mode, results })
 }
 
 /// The words of a command. The original accepts a command without words, or with an open quote, and fails at every
@@ -159,7 +175,7 @@ fn environment(context: &Context<'_>, group: &Group, process: &Process) -> Vec<(
     // An empty one stands for no variable at all.
     let url = url.filter(|url| !url.is_empty());
     let own = own.into_iter().chain(url.map(|url| ("SUPERVISOR_SERVER_URL", url)));
-    let mut variables: BTreeMap<&str, &str> = own.collect();
+    let mut variables: BTreeMap<&str, &str> = own.gather();
     variables.extend(configuration.environment(process));
     variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }

@@ -6,7 +6,8 @@ const RUN: RunId = RunId(1);
 const OTHER: RunId = RunId(2);
 
 fn member(instance: &str, pool: &str, events: &[EventType], buffer_size: usize) -> Member {
-    let listener = ListenerSpec { pool: pool.to_owned(), events: events.to_vec(), buffer_size };
+    let (mode, results) = (ListenerMode::Patient, muster_spec::Results::Judge);
+    let listener = ListenerSpec { pool: pool.to_owned(), events: events.to_vec(), buffer_size, mode, results };
     Member { instance: instance.to_owned(), process: instance.to_owned(), listener: Arc::new(listener) }
 }
 
@@ -114,6 +115,23 @@ fn a_full_buffer_loses_the_oldest_event_once_a_listener_has_been_ready() {
 }
 
 #[test]
+fn an_exact_pool_loses_events_from_the_start_and_sends_a_rejected_one_at_once() {
+    let now = Instant::now();
+    let mut exchange = Exchange::new("supervisor".to_owned(), true);
+    let mut only = member("l0", "l", &[EventType::RemoteCommunication], 3);
+    Arc::make_mut(&mut only.listener).mode = ListenerMode::Exact;
+    exchange.put_pool(vec![only]);
+    exchange.started("l0", RUN);
+    (0..5).for_each(|number| exchange.announce(remote(number)));
+    assert_eq!(texts(&mut exchange).len(), 2, "two are lost");
+    exchange.heard(RUN, b"READY\n", now);
+    assert_eq!(data(&dispatched(&mut exchange, now)), ["2"]);
+    exchange.heard(RUN, b"RESULT 4\nFAILREADY\n", now);
+    assert_eq!(exchange.due(), None);
+    assert_eq!(data(&dispatched(&mut exchange, now)), ["2"]);
+}
+
+#[test]
 fn many_bytes_fill_a_buffer_too() {
     let mut exchange = pool(&[EventType::RemoteCommunication], 1000);
     let large = "x".repeat(1 << 20);
@@ -208,4 +226,64 @@ fn a_reload_keeps_the_events_of_pools_that_stay_as_they_are() {
     assert_eq!(dispatched(&mut exchange, now), [], "a changed pool begins without events");
     exchange.retain_pools(|_| false);
     assert!(exchange.is_empty() && !exchange.is_wanted(EventType::Tick5));
+}
+
+#[test]
+fn a_listener_is_owed_events_until_it_has_answered_for_the_last() {
+    let now = Instant::now();
+    let mut exchange = pool(&[EventType::RemoteCommunication], 10);
+    assert!(!exchange.is_owed(RUN) && exchange.may_listen(RUN) && !exchange.may_listen(RunId(9)));
+    exchange.announce(remote(0));
+    assert!(exchange.is_owed(RUN) && exchange.is_owed(OTHER), "either may become ready for it");
+    exchange.heard(RUN, b"READY\n", now);
+    dispatched(&mut exchange, now);
+    assert!(exchange.is_owed(RUN) && !exchange.is_owed(OTHER));
+    exchange.heard(RUN, b"RESULT 2\nOK", now);
+    assert!(!exchange.is_owed(RUN));
+    exchange.announce(remote(1));
+    exchange.heard(OTHER, b"garbage", now);
+    assert!(exchange.is_owed(RUN) && !exchange.is_owed(OTHER) && !exchange.may_listen(OTHER));
+}
+
+#[test]
+fn a_new_beginning_forgets_events_and_counts_on() {
+    let now = Instant::now();
+    let mut exchange = pool(&[EventType::RemoteCommunication], 10);
+    exchange.announce(remote(0));
+    exchange.forget_pools();
+    assert!(exchange.is_empty());
+    exchange.put_pool(vec![member("l0", "l", &[EventType::RemoteCommunication], 10)]);
+    exchange.started("l0", RUN);
+    exchange.announce(remote(1));
+    exchange.heard(RUN, b"READY\n", now);
+    let written = dispatched(&mut exchange, now);
+    assert!(written[0].1.contains(" serial:1 pool:l poolserial:0 "), "{written:?}");
+}
+
+#[test]
+fn results_may_be_output_to_be_printed() {
+    let now = Instant::now();
+    let mut exchange = Exchange::new("supervisor".to_owned(), true);
+    let listener = ListenerSpec {
+        pool: "l".to_owned(),
+        events: vec![EventType::RemoteCommunication],
+        buffer_size: 10,
+        mode: ListenerMode::Patient,
+        results: muster_spec::Results::Print,
+    };
+    let (instance, process) = ("l".to_owned(), "l".to_owned());
+    exchange.put_pool(vec![Member { instance, process, listener: Arc::new(listener) }]);
+    exchange.started("l", RUN);
+    let mut answer = |result: &str| {
+        exchange.announce(remote(0));
+        exchange.heard(RUN, b"READY\n", now);
+        dispatched(&mut exchange, now);
+        exchange.heard(RUN, format!("RESULT {}\n{result}", result.len()).as_bytes(), now);
+        (String::from_utf8(exchange.take_printed()).unwrap(), exchange.due().is_some())
+    };
+    let header = "processname:web groupname:site pid:7 channel:stdout";
+    assert_eq!(answer(&format!("{header}\nhello\n")), ("web | stdout | hello\n".to_owned(), false));
+    assert_eq!(answer(&format!("{header}\na\nb")), ("web | stdout | a\nb\n".to_owned(), false));
+    // Nothing to be printed: the event is rejected.
+    assert_eq!(answer("OK"), (String::new(), true));
 }

@@ -42,6 +42,7 @@ pub(super) fn program(shared: &Shared, instance: &Instance, now: Time) -> api::P
         autostart: program.autostart,
         priority: program.priority,
         description: describe(shared, instance, now),
+        phase: instance.phase().map(|hook| hook.name().to_owned()),
     }
 }
 
@@ -74,6 +75,7 @@ pub(super) fn detail(shared: &Shared, instance: &Instance, now: Time, reader: Re
         verdict: None,
         left_behind: None,
         last_lines: Vec::new(),
+        hooks: Vec::new(),
     });
     let past = instance.past().rev().map(|past| runs::past_run(shared, instance, past));
     api::ProgramDetail {

@@ -4,7 +4,7 @@ use muster_api as api;
 use muster_api::EndedBy;
 use muster_core::{Asker, Instance, PastRun, StopCause};
 use muster_logs::{LastLine, Source};
-use muster_spec::{Exit, RunEnd};
+use muster_spec::{Exit, Hook, RunEnd, RunId};
 
 use super::{date, exit, left_behind};
 use crate::exit_evidence::OutOfMemory;
@@ -21,6 +21,11 @@ pub(super) fn past_run(shared: &Shared, instance: &Instance, past: &PastRun) -> 
         RunEnd::Exited(Exit::Signal { core_dumped, .. }) => (*core_dumped, None),
         RunEnd::Exited(Exit::Code(_)) | RunEnd::MainLost => (false, None),
         RunEnd::NotSpawned(error) => (false, Some(error)),
+    };
+    let failed = |(hook, reason): &(Hook, Box<str>)| api::HookFailure {
+        hook: hook.name().to_owned(),
+        reason: reason.to_string(),
+        last_lines: last_lines(shared, instance, hook.output_of(past.run)),
     };
     api::Run {
         run: past.run.0,
@@ -44,12 +49,13 @@ pub(super) fn past_run(shared: &Shared, instance: &Instance, past: &PastRun) -> 
         }),
         verdict: Some(past.explain(&instance.program().exit_codes)),
         left_behind: past.left_behind.as_ref().map(|left| left_behind(left, past.run)),
-        last_lines: last_lines(shared, instance, past),
+        last_lines: last_lines(shared, instance, past.run),
+        hooks: past.failed_hooks.iter().map(failed).collect(),
     }
 }
 
-fn last_lines(shared: &Shared, instance: &Instance, past: &PastRun) -> Vec<api::OutputLine> {
-    let lines = shared.children.borrow().logs().last_lines(instance.name(), past.run);
+fn last_lines(shared: &Shared, instance: &Instance, run: RunId) -> Vec<api::OutputLine> {
+    let lines = shared.children.borrow().logs().last_lines(instance.name(), run);
     let line = |line: LastLine| api::OutputLine {
         time: api::Timestamp::from_unix_ms(i64::try_from(line.at / 1000).unwrap_or(i64::MAX)),
         stream: if line.source == Source::Stdout { "stdout" } else { "stderr" }.to_owned(),

@@ -6,7 +6,7 @@
 
 use muster_api as api;
 use muster_core::{Instance, PastRun, StopCause, Supervisor, Time};
-use muster_spec::{Exit, RunEnd, Signal, Span, State};
+use muster_spec::{Exit, Hook, RunEnd, Signal, Span, SpawnStep, State};
 
 use super::runs::{FAULTS, cause_words, past_run};
 use super::{date, program};
@@ -49,6 +49,9 @@ fn tell_end(shared: &Shared, supervisor: &Supervisor, past: &PastRun) -> Vec<Str
     let began = date(shared, past.began);
     let up = Span::about(past.ended.since(past.began));
     let mut story = match &past.end {
+        RunEnd::NotSpawned(error) if error.step == SpawnStep::PreStart => {
+            vec![format!("run {} at {began} was not started: {error}", past.run)]
+        }
         RunEnd::NotSpawned(error) => {
             let number = if error.errno == 0 { String::new() } else { format!(" (errno {})", error.errno) };
             let step = error.step.name();
@@ -69,6 +72,9 @@ fn tell_end(shared: &Shared, supervisor: &Supervisor, past: &PastRun) -> Vec<Str
         }
         None => story.extend(tell_signal(shared, past)),
     }
+    let hooks = past.failed_hooks.iter().filter(|(hook, _)| !hook.may_fail() || past.cause.is_none());
+    let hooks = hooks.filter(|(hook, _)| *hook != Hook::PreStart || !matches!(past.end, RunEnd::NotSpawned(_)));
+    story.extend(hooks.map(|(hook, how)| format!("its {} failed: {how}", hook.name())));
     story.extend(past.left_behind.as_ref().map(|left| left.of_run(past.run).to_string()));
     if matches!(past.cause, Some(StopCause::Shutdown)) && supervisor.is_shutting_down() {
         story.push("the daemon is about to exit".to_owned());
@@ -131,6 +137,15 @@ fn tell_before(instance: &Instance) -> Option<String> {
 /// The next step without intervention, and its time.
 fn next(supervisor: &Supervisor, instance: &Instance, now: Time) -> String {
     match instance.state() {
+        State::Starting if instance.phase() == Some(Hook::PreStart) => {
+            "it starts once its pre_start has succeeded".to_owned()
+        }
+        State::Starting if instance.phase() == Some(Hook::PostStart) => {
+            "it becomes RUNNING once its post_start has succeeded".to_owned()
+        }
+        State::Backoff if instance.phase().is_some() && instance.next_start().is_none_or(|at| at <= now) => {
+            "it starts again as soon as its post_stop has ended".to_owned()
+        }
         State::Backoff => match instance.next_start().filter(|&at| at > now) {
             Some(at) => format!("it starts again in {}", Span::about(at.since(now))),
             None => "it starts again as soon as the processes that its last run left behind have exited".to_owned(),

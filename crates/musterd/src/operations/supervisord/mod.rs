@@ -10,10 +10,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use muster_access::Client;
 use muster_api::{MAX_WAIT, Problem, ProblemKind};
 use muster_core::{Failure, Verb};
 use muster_logs::{FilePart, PartialLog, Source};
-use muster_spec::{InstanceSpec, Signal, SignalScope, descriptor_of};
+use muster_spec::{InstanceSpec, RpcDuringShutdown, Signal, SignalScope, State, descriptor_of};
 use muster_supervisord::faults::Code;
 use muster_supervisord::methods::{
     Changes, Channel, Daemon, Log, Member, NotRead, NotStarted, NotWritten, Part, Piece,
@@ -21,17 +22,20 @@ use muster_supervisord::methods::{
 use muster_supervisord::status::{DaemonState, ProcessInfo, ProcessState};
 use muster_supervisord::xmlrpc::{Fault, Value};
 
-use super::command::{Commanded, command, shut_down};
+use super::command::{Commanded, command, end};
 use super::{logs, stdin};
-use crate::access::Client;
+use crate::access::reader;
 use crate::listeners;
-use crate::reload::{self, Origin, groups};
+use crate::reload::{self, How, Origin, groups};
 use crate::shared::Shared;
-use crate::tickets::Desk;
-use crate::turns::SLICE;
+use muster_server::tickets::Desk;
+use muster_server::turns::SLICE;
 
-/// How long a start that is not waited for may take to fail: the result of executing the command arrives within that.
+/// How long a start that is not waited for may take until there is a process, or none.
 const SPAWNING: Duration = Duration::from_millis(100);
+
+/// The interval in which that is looked at.
+const GLANCE: Duration = Duration::from_millis(1);
 
 /// The daemon's own name of the process that a client calls `NAME` or `GROUP:NAME`.
 pub(crate) fn key_of(shared: &Shared, name: &str) -> Option<String> {
@@ -57,6 +61,23 @@ impl Supervisord<'_> {
         command(self.shared, self.client.principal, &format!("={}", member.key), verb, patience).await
     }
 
+    /// Waits until a process that is being started has been created, or could not be.
+    async fn spawned(&self, member: &Member) -> Result<(), NotStarted> {
+        let until = Instant::now() + SPAWNING;
+        loop {
+            {
+                let supervisor = self.shared.supervisor.borrow();
+                let Some(instance) = supervisor.find(&member.key) else { return Err(NotStarted::Ended) };
+                match instance.state() {
+                    State::Backoff | State::Fatal => return Err(NotStarted::Failed),
+                    State::Starting if instance.run_began().is_none() && Instant::now() < until => {}
+                    _ => return Ok(()),
+                }
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
     /// Reads from a file; a path that does not exist is no log.
     async fn read_file(&self, file: FilePart, part: Part) -> Result<Piece, NotRead> {
         let _ticket = self.desk.searches.take(self.client, "read log files").map_err(|_| NotRead::Failed)?;
@@ -77,12 +98,19 @@ impl Supervisord<'_> {
 
 impl Daemon for Supervisord<'_> {
     fn identification(&self) -> String {
-        let in_force = self.shared.configuration.in_force();
-        in_force.daemon.auto_logs.as_ref().map_or("supervisor", |auto| &auto.identifier).to_owned()
+        let configuration = &self.shared.configuration;
+        let (pending, in_force) = (configuration.pending.borrow(), configuration.in_force());
+        // A new one counts as soon as it has been read.
+        let daemon = pending.as_ref().map_or(&in_force.daemon, |pending| &pending.spec.daemon);
+        daemon.auto_logs.as_ref().map_or("supervisor", |auto| &auto.identifier).to_owned()
     }
 
     fn pid(&self) -> i64 {
         std::process::id().into()
+    }
+
+    fn answers_while_ending(&self) -> bool {
+        self.shared.configuration.in_force().daemon.rpc_during_shutdown == RpcDuringShutdown::Answer
     }
 
     fn state(&self) -> DaemonState {
@@ -124,7 +152,7 @@ impl Daemon for Supervisord<'_> {
     }
 
     async fn start(&self, member: &Member, wait: bool) -> Result<(), NotStarted> {
-        let patience = if wait { MAX_WAIT } else { SPAWNING };
+        let patience = if wait { MAX_WAIT } else { Duration::ZERO };
         let commanded = match self.command(member, Verb::Start, patience).await {
             Ok(commanded) => commanded,
             Err(problem) if problem.kind == ProblemKind::ShuttingDown => return Err(NotStarted::ShuttingDown),
@@ -133,7 +161,7 @@ impl Daemon for Supervisord<'_> {
         };
         match commanded.results.into_iter().next() {
             Some((_, Ok(_))) => Ok(()),
-            Some((_, Err(Failure::Pending | Failure::Waiting(_)))) if !wait => Ok(()),
+            Some((_, Err(Failure::Pending | Failure::Waiting(_)))) if !wait => self.spawned(member).await,
             Some((_, Err(Failure::ShuttingDown))) => Err(NotStarted::ShuttingDown),
             Some((id, Err(Failure::Ended(_) | Failure::InVain(_)))) => {
                 let supervisor = self.shared.supervisor.borrow();
@@ -227,7 +255,7 @@ impl Daemon for Supervisord<'_> {
     }
 
     fn configuration(&self) -> Vec<Value> {
-        view::configuration(self.shared, self.client.reader())
+        view::configuration(self.shared, reader(self.client))
     }
 
     fn emit(&self, kind: &str, data: &str) {
@@ -236,8 +264,8 @@ impl Daemon for Supervisord<'_> {
 
     async fn end(&self, state: DaemonState) -> Result<(), Fault> {
         let done = match state {
-            DaemonState::Shutdown => shut_down(self.shared, self.client.principal, None).await,
-            _ => reload::reload(self.shared, Origin::Restart(self.client.principal), false).await.map(drop),
+            DaemonState::Shutdown => end(self.shared, self.client).await,
+            _ => reload::reload(self.shared, Origin::Restart(self.client.principal), How::default()).await.map(drop),
         };
         done.map_err(|problem| match problem.kind {
             ProblemKind::ShuttingDown => Code::ShutdownState.fault(),

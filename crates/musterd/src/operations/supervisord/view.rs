@@ -1,5 +1,6 @@
 //! Instances in supervisord's terms. Read-only.
 
+use muster_spec::arrange;
 use std::collections::HashSet;
 
 use muster_api::Timestamp;
@@ -132,6 +133,6 @@ pub(super) fn configuration(shared: &Shared, reader: Reader) -> Vec<Value> {
             infos.push((process_name(group, &instance.name).to_owned(), value));
         }
     }
-    infos.sort_by(|(a, _), (b, _)| a.cmp(b));
+    arrange::sort_by(&mut infos, |(a, _), (b, _)| a.cmp(b));
     infos.into_iter().map(|(_, value)| value).collect()
 }

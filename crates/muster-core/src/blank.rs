@@ -1,0 +1,54 @@
+//! Stand-ins for the configuration of an instance that is read from data, until it gets its own back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_spec::{Essential, Hooks, InstanceSpec, Kind, Leftovers, Numprocs, ProcessSpec, ProgramSpec, RestartPolicy};
+use muster_spec::{StopKill, StopScope, StopSpec};
+
+/// Stands for the program of an instance that is being restored.
+pub(crate) fn no_program() -> Arc<ProgramSpec> {
+    let stop = StopSpec {
+        steps: Vec::new(),
+        scope: StopScope::Main,
+        kill: StopKill::Tree,
+        leftovers: Leftovers::Stop,
+        leftover_wait: StopSpec::LEFTOVER_WAIT,
+    };
+    Arc::new(ProgramSpec {
+        name: String::new(),
+        groups: Vec::new(),
+        kind: Kind::Service,
+        autostart: false,
+        restart: RestartPolicy::DEFAULT,
+        startsecs: Duration::ZERO,
+        exit_codes: Vec::new(),
+        depends_on: Vec::new(),
+        restart_with: Vec::new(),
+        priority: 0,
+        stop_unit: None,
+        order: None,
+        essential: Essential::No,
+        stop,
+        reload_signal: None,
+        unshown: None,
+        numprocs: Numprocs::of(1),
+        instances: Vec::new(),
+    })
+}
+
+/// Stands for the configuration of an instance that is being restored.
+pub(crate) fn no_instance() -> Arc<InstanceSpec> {
+    Arc::new(InstanceSpec {
+        name: String::new(),
+        index: 0,
+        process: ProcessSpec::of(Vec::new()),
+        output: Arc::default(),
+        ready: None,
+        start_timeout: Duration::ZERO,
+        watchdog: None,
+        memory_max: None,
+        probes: Vec::new(),
+        hooks: Hooks::default(),
+    })
+}

@@ -1,0 +1,49 @@
+//! Calls to the core, each of which is noted while the daemon can be looked into.
+
+use muster_core::recording::Call;
+use muster_core::{Effect, Input, Time};
+
+use super::EventLoop;
+
+impl EventLoop {
+    /// Passes an input to the core.
+    pub(super) fn hand(&self, now: Time, input: Input) {
+        self.call(now, Call::Input(input));
+    }
+
+    /// Lets the core handle at most this number of deadlines.
+    pub(super) fn hand_deadlines(&self, now: Time, most: usize) {
+        let is_due = self.shared.supervisor.borrow().poll_timeout().is_some_and(|at| at <= now);
+        if is_due {
+            self.call(now, Call::Deadlines(most));
+        }
+    }
+
+    fn call(&self, now: Time, call: Call) {
+        let mut supervisor = self.shared.supervisor.borrow_mut();
+        if self.is_looked_into() {
+            self.shared.inspection.note_call(self.shared.clock, now, &call, &supervisor);
+        } else {
+            self.shared.inspection.stop();
+        }
+        call.apply(&mut supervisor, now);
+    }
+
+    /// Notes an effect.
+    pub(super) fn note_effect(&self, effect: &Effect) {
+        if self.is_looked_into() {
+            self.shared.inspection.note_effect(self.shared.clock, effect, &self.shared.supervisor.borrow());
+        }
+    }
+
+    /// Notes that the effects of the last call have been carried out.
+    pub(super) fn note_done(&self) {
+        if self.is_looked_into() {
+            self.shared.inspection.note_done(self.shared.clock.now());
+        }
+    }
+
+    fn is_looked_into(&self) -> bool {
+        self.shared.configuration.in_force().control.debug
+    }
+}

@@ -1,0 +1,218 @@
+//! Who makes a request: its login, and whether a web page of another origin makes it.
+
+use std::time::{Duration, Instant};
+
+use hyper::StatusCode;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{
+    AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER,
+    WWW_AUTHENTICATE,
+};
+use hyper::http::request::Parts;
+use muster_access::browser::{Foreign, Provenance};
+use muster_access::{Client, Refusal, Source, Surface, Verification};
+use muster_api::{Compatible, Problem, ProblemKind, compatible};
+use tracing::warn;
+
+use super::xmlrpc::page;
+use crate::shared::Shared;
+use muster_logging::limit::{DAEMON, Notice, unless_none};
+use muster_server::response::{self, Answer};
+use muster_server::{LoginFailure, Seat};
+
+/// As supervisord asks for a password.
+const BASIC: HeaderValue = HeaderValue::from_static("Basic realm=\"default\"");
+
+const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+
+/// Refuses a request of a web page of another origin, or for another host.
+pub(super) fn check_browser(
+    shared: &Shared,
+    seat: &Seat,
+    surface: Surface,
+    head: &Parts,
+    body: &Incoming,
+) -> Result<(), Answer> {
+    let access = shared.gate.access.borrow();
+    // Forms of supervisord's page are judged there: they must come from the page itself.
+    let is_page = compatible(head.method.as_str(), head.uri.path()).is_some_and(|(it, _)| it == Compatible::Page);
+    let has_body = !body.is_end_stream() && !is_page;
+    access
+        .check_browser(&seat.peer, &provenance(head, has_body, &hosts(&head.headers)))
+        .map_err(|foreign| refuse_foreign(surface, foreign))
+}
+
+/// Why a request has no client.
+enum Denied {
+    /// Its login is not looked at before this time is over.
+    Throttled(Duration),
+    /// Its login is missing or wrong.
+    Refused(Refusal),
+    /// Its password has to be compared with a hash before it is wrong.
+    Unverified(Refusal, Verification),
+}
+
+/// A login, and where it comes from.
+struct Attempt<'r> {
+    shared: &'r Shared,
+    seat: &'r Seat,
+    surface: Surface,
+    logins: &'r [&'r [u8]],
+    source: Source,
+}
+
+/// The client that makes a request, or the refusal.
+pub(super) async fn admit(shared: &Shared, seat: &Seat, surface: Surface, head: &Parts) -> Result<Client, Answer> {
+    let logins: Vec<&[u8]> = head.headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes).collect();
+    let source = seat.peer.address.map(Source::from).or(seat.peer.uid.map(Source::of_user));
+    let (Some(&login), Some(source)) = (logins.first(), source) else {
+        let access = shared.gate.access.borrow();
+        return access.admit(&seat.peer, surface, logins).map_err(|refusal| ask(surface, refusal.is_of_supervisord));
+    };
+    let attempt = Attempt { shared, seat, surface, logins: &logins, source };
+    match attempt.look() {
+        Ok(client) => Ok(client),
+        Err(Denied::Unverified(..)) => attempt.verify(login).await,
+        Err(denied) => Err(attempt.deny(denied)),
+    }
+}
+
+impl Attempt<'_> {
+    /// Looks at the login, as far as no hash has to be computed.
+    fn look(&self) -> Result<Client, Denied> {
+        let (gate, peer) = (&self.shared.gate, &self.seat.peer);
+        let (access, mut known) = (gate.access.borrow(), gate.logins.borrow_mut());
+        if let Some(wait) = self.logins.first().and_then(|login| known.wait(self.source, login, Instant::now())) {
+            return Err(Denied::Throttled(wait));
+        }
+        let refusal = match access.admit(peer, self.surface, self.logins.iter().copied()) {
+            Ok(client) => {
+                if access.heeds_logins(peer) {
+                    self.logins.iter().for_each(|login| known.succeeded(login, None));
+                }
+                return Ok(client);
+            }
+            Err(refusal) => refusal,
+        };
+        let [login] = self.logins else { return Err(Denied::Refused(refusal)) };
+        if let Some(client) = known.verified(login).and_then(|verified| access.admit_verified(peer, verified)) {
+            known.succeeded(login, None);
+            return Ok(client);
+        }
+        match access.to_verify(peer, login) {
+            Some(verification) => Err(Denied::Unverified(refusal, verification)),
+            None => Err(Denied::Refused(refusal)),
+        }
+    }
+
+    /// Compares the password with a hash, when it is its turn.
+    async fn verify(&self, login: &[u8]) -> Result<Client, Answer> {
+        let gate = &self.shared.gate;
+        let Some(turn) = gate.verifier.turn().await else { return Err(self.too_busy(Duration::ZERO)) };
+        // While it waited, the same login can have been right, and others of its source wrong.
+        let (refusal, verification) = match self.look() {
+            Ok(client) => return Ok(client),
+            Err(Denied::Unverified(refusal, verification)) => (refusal, verification),
+            Err(denied) => return Err(self.deny(denied)),
+        };
+        let counted = gate.logins.borrow_mut().count_verification(Instant::now());
+        if let Err(wait) = counted {
+            return Err(self.too_busy(wait));
+        }
+        let Ok(verified) = turn.run(verification).await else { return Err(self.too_busy(Duration::ZERO)) };
+        // The configuration can have changed meanwhile.
+        let client = verified.as_ref().and_then(|it| gate.access.borrow().admit_verified(&self.seat.peer, it));
+        if client.is_some() {
+            gate.logins.borrow_mut().succeeded(login, verified);
+        }
+        client.ok_or_else(|| self.deny(Denied::Refused(refusal)))
+    }
+
+    /// Counts a refusal, and words it.
+    fn deny(&self, denied: Denied) -> Answer {
+        let (gate, seat) = (&self.shared.gate, self.seat);
+        let refusal = match denied {
+            Denied::Throttled(wait) => {
+                gate.count_failure(&seat.peer.listener, LoginFailure::Throttled);
+                return too_many(self.surface, "too many failed logins from this address", wait);
+            }
+            Denied::Refused(refusal) | Denied::Unverified(refusal, _) => refusal,
+        };
+        if refusal.is_wrong {
+            gate.count_failure(&seat.peer.listener, LoginFailure::Wrong);
+        }
+        if refusal.is_wrong
+            && let Some(failures) = gate.logins.borrow_mut().failed(self.source, Instant::now())
+            && let Some(suppressed) = self.shared.limits.pass(DAEMON, Notice::Answer).map(unless_none)
+        {
+            let (listener, from) = (&*seat.peer.listener, seat.peer.address);
+            let from = from.map_or_else(|| seat.client.get().principal.to_string(), |address| address.to_string());
+            warn!(%listener, %from, failures, suppressed, "a login failed");
+        }
+        ask(self.surface, refusal.is_of_supervisord)
+    }
+
+    /// Refuses a login that cannot be verified now, whether it is right or not.
+    fn too_busy(&self, wait: Duration) -> Answer {
+        self.shared.gate.count_failure(&self.seat.peer.listener, LoginFailure::Throttled);
+        too_many(self.surface, "too many passwords are being verified", wait)
+    }
+}
+
+fn hosts(headers: &HeaderMap) -> Vec<&[u8]> {
+    headers.get_all(HOST).iter().map(HeaderValue::as_bytes).collect()
+}
+
+fn provenance<'r>(head: &'r Parts, has_body: bool, hosts: &'r [&'r [u8]]) -> Provenance<'r> {
+    let header = |name: HeaderName| head.headers.get(name).map(HeaderValue::as_bytes);
+    Provenance {
+        method: head.method.as_str(),
+        path: head.uri.path(),
+        hosts,
+        authority: head.uri.authority().map(|authority| authority.as_str()),
+        origin: header(ORIGIN),
+        site: header(SITE),
+        mode: header(MODE),
+        has_cookie: head.headers.contains_key(COOKIE),
+        content_type: header(CONTENT_TYPE),
+        has_body,
+    }
+}
+
+/// Asks for a login.
+pub(super) fn ask(surface: Surface, is_of_supervisord: bool) -> Answer {
+    let problem = Problem::new(ProblemKind::LoginRequired, "the request has no login that is known here");
+    let mut answer = dressed(surface, &problem.with_hint("send a user name and its password, or a token"));
+    if is_of_supervisord || surface == Surface::Supervisord {
+        answer.headers_mut().insert(WWW_AUTHENTICATE, BASIC);
+    }
+    answer
+}
+
+fn too_many(surface: Surface, why: &str, wait: Duration) -> Answer {
+    let seconds = wait.as_secs() + 1;
+    let problem = Problem::new(ProblemKind::TooManyLogins, why);
+    let mut answer = dressed(surface, &problem.with_hint(format!("try again in {seconds} s")));
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    answer
+}
+
+fn refuse_foreign(surface: Surface, foreign: Foreign) -> Answer {
+    let problem = match foreign {
+        Foreign::Host => Problem::new(ProblemKind::WrongHost, "the Host header does not name this host")
+            .with_hint("allow_hosts in [http] of the configuration adds a name"),
+        Foreign::Origin => Problem::new(ProblemKind::NotAllowed, "the request comes from a web page of another origin")
+            .with_hint("allow_origins in [http] of the configuration adds an origin"),
+        Foreign::ContentType => Problem::new(ProblemKind::WrongType, "a browser must send application/json"),
+    };
+    dressed(surface, &problem)
+}
+
+/// A refusal as its interface words it.
+fn dressed(surface: Surface, problem: &Problem) -> Answer {
+    match surface {
+        Surface::Supervisord => page(StatusCode::from_u16(problem.status).unwrap_or(StatusCode::FORBIDDEN)),
+        Surface::Native => response::problem(problem),
+    }
+}
