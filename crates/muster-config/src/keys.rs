@@ -23,6 +23,7 @@ use crate::drafts::probes::ProbeDraft;
 use crate::drafts::program::Rules;
 use crate::drafts::ready::ReadyDraft;
 use crate::drafts::rlimits::Bounds;
+use crate::drafts::scheduling::{read_cpus, read_ionice, read_sched};
 use crate::drafts::sockets::SocketDraft;
 use crate::drafts::source::SourceDraft;
 use crate::drafts::tls::TlsDraft;
@@ -933,6 +934,35 @@ pub static KEYS: &[Key] = &[
     )
     .shaped(Shape::Whole(-1000, 1000))
     .because("the bounds are those of proc(5)"),
+    parts(
+        "ionice",
+        "text",
+        "\"\"",
+        "the I/O priority: `idle`, `best-effort:0` to `best-effort:7` or `realtime:0` to `realtime:7`, 0 first; empty leaves \
+         the daemon's",
+        |parts, field| read_ionice(field, &mut parts.scheduling),
+    )
+    .because("classes and levels are those of ionice(1)")
+    .shaped(Shape::Special(shape::ionice)),
+    parts(
+        "sched",
+        "text",
+        "\"\"",
+        "the scheduling policy: `other`, `batch`, `idle`, or with a priority from 1 to 99 `fifo:10` or `rr:10`; empty leaves \
+         the daemon's",
+        |parts, field| read_sched(field, &mut parts.scheduling),
+    )
+    .because("policies and priorities are those of sched(7)")
+    .shaped(Shape::Special(shape::sched)),
+    parts(
+        "cpus",
+        "text",
+        "\"\"",
+        "the only processors that it may run on, such as `0-3,6`; empty leaves the daemon's",
+        |parts, field| read_cpus(field, &mut parts.scheduling),
+    )
+    .because("1024 processors are as many as the C library's sets hold")
+    .shaped(Shape::Special(shape::cpus)),
     parts(
         "rlimits",
         "table",

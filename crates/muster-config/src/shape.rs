@@ -54,6 +54,21 @@ fn of_word(word: &str) -> Option<Value> {
     })
 }
 
+/// `ionice`.
+pub(crate) fn ionice() -> Value {
+    or_interpolated(json!({ "type": "string", "pattern": "^(|idle|(best-effort|realtime)(:[0-7])?)$" }))
+}
+
+/// `sched`.
+pub(crate) fn sched() -> Value {
+    or_interpolated(json!({ "type": "string", "pattern": "^(|other|batch|idle|(fifo|rr):[1-9][0-9]?)$" }))
+}
+
+/// `cpus`.
+pub(crate) fn cpus() -> Value {
+    or_interpolated(json!({ "type": "string", "pattern": "^(|[0-9]+(-[0-9]+)?(, *[0-9]+(-[0-9]+)?)*)$" }))
+}
+
 /// One of the words of `securebits`, or several.
 pub(crate) fn securebits() -> Value {
     one_or_several(&json!({ "enum": Securebits::WORDS }))

@@ -383,6 +383,13 @@ fn systemds(word: &str) -> Option<String> {
         "execstop" => "it is called pre_stop; stopsignal follows it".to_owned(),
         "execstoppost" | "finish" => "it is called post_stop".to_owned(),
         "capabilityboundingset" | "ambientcapabilities" => "it is called capabilities".to_owned(),
+        "ioschedulingclass" | "ioschedulingpriority" | "ioprio" => {
+            "it is called ionice: ionice = \"best-effort:7\"".to_owned()
+        }
+        "cpuschedulingpolicy" | "cpuschedulingpriority" | "scheduler" => {
+            "it is called sched: sched = \"batch\"".to_owned()
+        }
+        "cpuaffinity" | "affinity" | "cpuset" => "it is called cpus: cpus = \"0-3\"".to_owned(),
         "nonewprivileges" => "it is called no_new_privileges".to_owned(),
         "execreload" => "reloadsignal names the signal that reloads".to_owned(),
         "restartsec" | "restart_delay" | "restart_sec" => "backoff = { delay = \"…\" }".to_owned(),

@@ -12,7 +12,7 @@ use muster_core::Instance;
 use muster_spec::{
     CheckSpec, ControlSpec, DaemonSpec, Essential, Growth, Hook, HookSpec, InstanceSpec, Jitter, Limit, ListenSpec,
     MemoryLimit, OutputSpec, Preset, Privileges, ProbeSpec, ProcessSpec, ProgramSpec, ReadySpec, Reset, RestartPolicy,
-    Role, Sink, SocketSpec, Target, TlsSpec, UserSpec,
+    Role, Scheduling, Sink, SocketSpec, Target, TlsSpec, UserSpec,
 };
 use serde_json::{Map, Value, json};
 
@@ -256,6 +256,10 @@ fn put_process(keys: &mut Map<String, Value>, process: &ProcessSpec) {
     put("umask", json!(process.umask.map(|umask| format!("{umask:03o}"))));
     put("nice", json!(process.nice));
     put("oom_score_adj", json!(process.oom_score_adj));
+    let Scheduling { io, policy, cpus } = &process.scheduling;
+    put("ionice", json!(io.map(|io| io.to_string())));
+    put("sched", json!(policy.map(|policy| policy.to_string())));
+    put("cpus", json!(cpus.as_ref().map(|cpus| cpus.to_string())));
     put("stdin", json!(process.stdin.name()));
     let events = process.listener.iter().flat_map(|listener| &listener.events).map(|kind| kind.name());
     put("events", events.collect());

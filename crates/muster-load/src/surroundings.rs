@@ -5,8 +5,9 @@
 use std::fs;
 use std::sync::Arc;
 
-use muster_spec::ProgramSpec;
+use muster_spec::{CpuSet, ProgramSpec};
 use muster_sys::limits::OriginalLimits;
+use muster_sys::processors;
 use muster_sys::rights::{Capability, Rights};
 use muster_sys::user::Accounts;
 
@@ -75,7 +76,8 @@ pub fn lacks(programs: &[Arc<ProgramSpec>], limits: OriginalLimits, accounts: &m
         programs.iter().filter(|program| is_another(program)).map(|program| program.name.as_str()).collect();
     let instances = programs.iter().map(|program| program.instances.len() as u64).sum();
     let lacks = lacks_rights(&own, &others).into_iter().chain(lacks_descriptors(instances, limits.nofile_hard));
-    lacks.chain(lacks_memory(programs, muster_sys::oom::limit())).collect()
+    let lacks = lacks.chain(lacks_memory(programs, muster_sys::oom::limit()));
+    lacks.chain(lacks_processors(programs, processors::usable())).collect()
 }
 
 /// A program that may have more memory than the container: the kernel's limit comes first.
@@ -90,6 +92,19 @@ fn lacks_memory(programs: &[Arc<ProgramSpec>], limit: Option<u64>) -> Option<Str
              raise the other"
         )
     })
+}
+
+/// A program whose processors are not all ours. Its start may succeed, since a limit of ours alone can be lifted.
+fn lacks_processors(programs: &[Arc<ProgramSpec>], usable: Option<CpuSet>) -> Option<String> {
+    let usable = usable?;
+    let mut all = programs.iter().flat_map(|program| program.instances.iter().map(move |it| (program, it)));
+    let (name, cpus, missing) = all.find_map(|(program, instance)| {
+        let cpus = instance.process.scheduling.cpus.as_ref()?;
+        Some((&program.name, cpus, cpus.first_beyond(&usable)?))
+    })?;
+    Some(format!(
+        "cpus of {name:?} is {cpus}, and the daemon itself may use {usable}: processor {missing} may not be there"
+    ))
 }
 
 fn lacks_rights(own: &Rights, others: &[&str]) -> Option<String> {

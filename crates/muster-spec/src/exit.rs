@@ -66,6 +66,12 @@ pub enum SpawnStep {
     Rlimit,
     /// Setting the nice value: setpriority(2).
     Nice,
+    /// Setting the I/O priority: ioprio_set(2).
+    Ioprio,
+    /// Setting the scheduling policy: sched_setscheduler(2).
+    Sched,
+    /// Choosing the processors: sched_setaffinity(2).
+    Affinity,
     /// Reducing the capabilities, or setting what goes with them: capabilities(7).
     Capabilities,
     /// Looking up the user or group, or switching to it.
@@ -78,7 +84,7 @@ pub enum SpawnStep {
 
 impl SpawnStep {
     /// All steps, in the order a spawn performs them.
-    pub const ALL: [SpawnStep; 13] = [
+    pub const ALL: [SpawnStep; 16] = [
         SpawnStep::PreStart,
         SpawnStep::Secret,
         SpawnStep::Prepare,
@@ -88,6 +94,9 @@ impl SpawnStep {
         SpawnStep::OomScoreAdj,
         SpawnStep::Rlimit,
         SpawnStep::Nice,
+        SpawnStep::Ioprio,
+        SpawnStep::Sched,
+        SpawnStep::Affinity,
         SpawnStep::Capabilities,
         SpawnStep::User,
         SpawnStep::Chdir,
@@ -106,6 +115,9 @@ impl SpawnStep {
             SpawnStep::Rlimit => "rlimit",
             SpawnStep::Nice => "nice",
             SpawnStep::OomScoreAdj => "oom_score_adj",
+            SpawnStep::Ioprio => "ioprio",
+            SpawnStep::Sched => "sched",
+            SpawnStep::Affinity => "affinity",
             SpawnStep::Capabilities => "capabilities",
             SpawnStep::User => "user",
             SpawnStep::Chdir => "chdir",

@@ -12,6 +12,7 @@ mod output;
 mod privileges;
 mod probe;
 mod rlimit;
+mod scheduling;
 mod secrets;
 mod shutdown;
 mod socket;
@@ -43,6 +44,7 @@ pub use output::{
 pub use privileges::{CapabilitySet, Privileges, Securebits};
 pub use probe::{CheckSpec, DueCheck, HttpCheck, OnFailure, ProbeKind, ProbeSpec, READY_CHECK_TIMEOUT, ReadySpec};
 pub use rlimit::{Resource, Rlimit};
+pub use scheduling::{CpuSet, IoPriority, Scheduling, SchedulingPolicy};
 pub use secrets::{CredentialSpec, SecretSpec};
 pub use shutdown::{ExitStatus, RpcDuringShutdown, SecondSignal, ShutdownBudget, ShutdownOrder};
 pub use socket::{SocketAddress, SocketSpec};
@@ -396,6 +398,8 @@ pub struct ProcessSpec {
     pub oom_score_adj: Option<i32>,
     /// Resource limits to set.
     pub rlimits: Vec<Rlimit>,
+    /// Its share of processors and disks.
+    pub scheduling: Scheduling,
     /// Its rights beyond those of its user.
     pub privileges: Privileges,
     /// Source of its standard input.
@@ -433,6 +437,7 @@ impl ProcessSpec {
             nice: None,
             oom_score_adj: None,
             rlimits: Vec::new(),
+            scheduling: Scheduling::default(),
             privileges: Privileges::default(),
             stdin: Stdin::Nothing,
             listener: None,

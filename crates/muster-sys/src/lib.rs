@@ -17,6 +17,7 @@ pub mod local_time;
 pub mod notify;
 pub mod oom;
 pub mod pollset;
+pub mod processors;
 pub mod pty;
 pub mod reap;
 pub mod release;

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use muster_spec::{
     EventType, Hook, InstanceSpec, ListenerMode, ListenerSpec, MemoryLimit, OutputSpec, OwnVariables, PerStream,
-    ProbeSpec, ProcessSpec, ReadySpec, Results, Rlimit, Signal, SignalSet, SocketSpec, Stdin, StreamEvents, Target,
-    UserSpec,
+    ProbeSpec, ProcessSpec, ReadySpec, Results, Rlimit, Scheduling, Signal, SignalSet, SocketSpec, Stdin, StreamEvents,
+    Target, UserSpec,
 };
 
 use crate::diagnostic::{Place, Report, Severity};
@@ -42,6 +42,7 @@ pub(crate) struct Parts {
     nice: Option<i32>,
     oom_score_adj: Option<i32>,
     rlimits: Vec<Rlimit>,
+    pub(crate) scheduling: Scheduling,
     pub(crate) privileges: PrivilegesDraft,
     pub(crate) secrets: SecretsDraft,
     memory_max: Option<MemoryLimit>,
@@ -89,6 +90,7 @@ impl Parts {
             nice: process.nice,
             oom_score_adj: process.oom_score_adj,
             rlimits: process.rlimits.clone(),
+            scheduling: process.scheduling.clone(),
             privileges: PrivilegesDraft::of(process.privileges),
             memory_max: instance.memory_max,
             secrets: SecretsDraft::of(&process.secrets, &process.credentials),
@@ -127,6 +129,7 @@ impl Parts {
             nice: self.nice,
             oom_score_adj: self.oom_score_adj,
             rlimits: self.rlimits.clone(),
+            scheduling: self.scheduling.clone(),
             privileges: self.privileges.spec,
             stdin: self.stdin,
             listener: (self.stdin == Stdin::Events).then(|| self.listener(program).into()),

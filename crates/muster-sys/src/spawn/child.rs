@@ -5,8 +5,8 @@
 //! [`Orders`], which are complete before it begins, and writes its stack and its report. [`super::explain`] turns the report
 //! into a message.
 //!
-//! The order matters. Limits and the nice value need privileges that are dropped with the change of user, and so do the
-//! capabilities' own limits; [`super::privileges`] has these. The directory comes after the user, who may have no access to it. Signals stay blocked until the last moment: one that arrives meanwhile stays
+//! The order matters. Limits, the nice value and [`super::scheduling`] need privileges that are dropped with the change of
+//! user, and so do the capabilities' own limits; [`super::privileges`] has these. The directory comes after the user, who may have no access to it. Signals stay blocked until the last moment: one that arrives meanwhile stays
 //! pending, and kills then.
 
 use std::ffi::{c_char, c_int, c_long};
@@ -16,6 +16,7 @@ use std::sync::atomic::Ordering;
 
 use super::privileges::{self, PrivilegeOrders};
 use super::raw;
+use super::scheduling::{self, SchedulingOrders};
 use super::slot::{Evidence, HEAD, Report};
 use crate::boot::CLOSE_RANGE_CLOEXEC;
 use crate::signal::{KERNEL_SET_BYTES, SignalSet};
@@ -36,6 +37,12 @@ pub(super) enum Stage {
     Rlimit,
     /// setpriority(2).
     Nice,
+    /// ioprio_set(2).
+    Ioprio,
+    /// sched_setscheduler(2).
+    Sched,
+    /// sched_setaffinity(2); the detail is the number of a processor that cannot be had.
+    Affinity,
     /// prctl(2), PR_CAPBSET_DROP; the detail is the number of the capability.
     Bounding,
     /// prctl(2), PR_SET_KEEPCAPS.
@@ -63,13 +70,16 @@ pub(super) enum Stage {
 }
 
 impl Stage {
-    const ALL: [Stage; 18] = [
+    const ALL: [Stage; 21] = [
         Stage::Begin,
         Stage::Session,
         Stage::Stdio,
         Stage::OomScoreAdj,
         Stage::Rlimit,
         Stage::Nice,
+        Stage::Ioprio,
+        Stage::Sched,
+        Stage::Affinity,
         Stage::Bounding,
         Stage::KeepCapabilities,
         Stage::Securebits,
@@ -144,6 +154,7 @@ pub(super) struct Orders {
     pub(super) oom_score_adj: Option<Array<u8>>,
     pub(super) limits: Array<Limit>,
     pub(super) nice: Option<c_int>,
+    pub(super) scheduling: SchedulingOrders,
     pub(super) privileges: PrivilegeOrders,
     pub(super) groups: Option<Array<u32>>,
     pub(super) gid: Option<u32>,
@@ -171,6 +182,7 @@ pub(super) unsafe extern "C" fn main(orders: *const ()) -> ! {
         take_session(orders);
         take_stdio(orders);
         take_limits(orders);
+        scheduling::take(orders);
         privileges::limit(orders);
         become_user(orders);
         privileges::settle(orders);

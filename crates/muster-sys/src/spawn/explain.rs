@@ -12,6 +12,7 @@ use muster_spec::{CapabilitySet, Resource, SpawnError, SpawnStep};
 use super::child::{NO_CANDIDATE, Stage};
 use super::elf;
 use super::plan::SpawnPlan;
+use super::scheduling;
 use super::slot::Evidence;
 
 /// Maximum number of bytes of PATH to show.
@@ -27,6 +28,9 @@ pub(super) fn failure(plan: &SpawnPlan, stage: Stage, detail: u32, errno: i32, e
         Stage::OomScoreAdj => (SpawnStep::OomScoreAdj, oom_score_adj(plan, errno)),
         Stage::Rlimit => (SpawnStep::Rlimit, rlimit(plan, detail, errno)),
         Stage::Nice => (SpawnStep::Nice, format!("nice {}: {}", plan.nice(), privileged(errno))),
+        Stage::Ioprio => (SpawnStep::Ioprio, scheduling::io_refused(plan.scheduling(), errno)),
+        Stage::Sched => (SpawnStep::Sched, scheduling::policy_refused(plan.scheduling(), errno)),
+        Stage::Affinity => (SpawnStep::Affinity, scheduling::cpus_refused(plan.scheduling(), detail, errno)),
         Stage::Bounding
         | Stage::KeepCapabilities
         | Stage::Securebits
@@ -48,6 +52,9 @@ pub(super) fn killed(plan: &SpawnPlan, stage: Stage) -> SpawnError {
         Stage::OomScoreAdj => (SpawnStep::OomScoreAdj, String::new()),
         Stage::Rlimit => (SpawnStep::Rlimit, String::new()),
         Stage::Nice => (SpawnStep::Nice, String::new()),
+        Stage::Ioprio => (SpawnStep::Ioprio, String::new()),
+        Stage::Sched => (SpawnStep::Sched, String::new()),
+        Stage::Affinity => (SpawnStep::Affinity, String::new()),
         Stage::Bounding
         | Stage::KeepCapabilities
         | Stage::Securebits

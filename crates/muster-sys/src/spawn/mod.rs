@@ -16,6 +16,7 @@ mod plan;
 mod pool;
 mod privileges;
 mod raw;
+mod scheduling;
 mod slot;
 
 use std::cell::RefCell;

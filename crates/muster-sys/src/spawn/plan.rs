@@ -8,13 +8,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 use std::rc::Rc;
 
-use muster_spec::{ProcessSpec, Resource, Rlimit, Securebits, SpawnError, SpawnStep};
+use muster_spec::{ProcessSpec, Resource, Rlimit, Scheduling, Securebits, SpawnError, SpawnStep};
 
 use super::Launch;
 use super::arena::{Arena, ArenaString};
 use super::child::{Array, Limit, LimitValues, Orders, PID_DIGITS, Passed};
 use super::environment::{Environment, Inherited};
 use super::privileges::PrivilegeOrders;
+use super::scheduling::SchedulingOrders;
 use super::slot::Slot;
 use crate::limits::{self, OriginalLimits};
 use crate::signal::SignalSet;
@@ -66,6 +67,8 @@ pub(super) struct SpawnPlan {
     user: Option<String>,
     identity: Identity,
     nice: Option<i32>,
+    /// The child reads the processors from here.
+    scheduling: Scheduling,
     oom_score_adj: Option<i32>,
     securebits: Securebits,
     _limits: Vec<Limit>,
@@ -127,6 +130,7 @@ impl SpawnPlan {
             oom_score_adj: oom_score_adj.map(digits),
             limits: Array { start: limits.as_ptr(), count: limits.len() },
             nice: process.nice,
+            scheduling: SchedulingOrders::new(&process.scheduling),
             privileges,
             groups: identity.groups.as_ref().map(|groups| Array { start: groups.as_ptr(), count: groups.len() }),
             gid: identity.gid,
@@ -148,6 +152,7 @@ impl SpawnPlan {
             user: process.user.as_ref().map(|user| user.user.clone()),
             identity,
             nice: process.nice,
+            scheduling: process.scheduling.clone(),
             oom_score_adj: process.oom_score_adj,
             securebits: process.privileges.securebits,
             _limits: limits,
@@ -196,6 +201,10 @@ impl SpawnPlan {
 
     pub(super) fn nice(&self) -> i32 {
         self.nice.unwrap_or(0)
+    }
+
+    pub(super) fn scheduling(&self) -> &Scheduling {
+        &self.scheduling
     }
 
     pub(super) fn oom_score_adj(&self) -> i32 {
