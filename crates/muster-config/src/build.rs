@@ -307,7 +307,7 @@ fn check_replaced(entries: &[Entry<'_>], around: &Surroundings<'_>) {
         is_default || entries[index + 1..].iter().any(|later| later.replaces(entry))
     };
     for (_, entry) in entries.iter().enumerate().filter(is_replaced) {
-        if entry.key.name == "env_file" || !entry.value.is_constant() {
+        if entry.key.reads_variables() || !entry.value.is_constant() {
             continue;
         }
         match entry.key.reader {
@@ -443,7 +443,7 @@ fn disguise(
     let around = Surroundings { report: &report, variables: &variables, outputs: &outputs, ..*around };
     let (mut parts, mut hidden) = (Parts::default(), Vec::new());
     // Environments are never shown, and a masked file name names no file.
-    let shown = |entry: &&Entry<'_>| !matches!(entry.key.name, "env_file" | "environment");
+    let shown = |entry: &&Entry<'_>| !entry.key.sets_variables();
     for entry in active(entries).filter(shown) {
         if let Reader::Parts(read) = entry.key.reader {
             let errors = report.errors();
@@ -460,7 +460,7 @@ fn disguise(
 fn read_parts(program: &str, words: InstanceWords<'_>, entries: &[Entry<'_>], around: &Surroundings<'_>) -> Parts {
     let mut parts = Parts::default();
     // Which files are trusted depends on `user`, which may come after `env_file`: read those last.
-    let is_file = |entry: &&Entry<'_>| entry.key.name == "env_file";
+    let is_file = |entry: &&Entry<'_>| entry.key.reads_variables();
     let (files, others): (Vec<&Entry<'_>>, Vec<&Entry<'_>>) = active(entries).partition(is_file);
     for entry in others.into_iter().chain(files) {
         if let Reader::Parts(read) = entry.key.reader {

@@ -12,21 +12,38 @@ use std::rc::Rc;
 use muster_spec::{SecretFile, UserSpec};
 
 use crate::diagnostic::{Diagnostic, Excerpt, Lines, MOST, Severity, and_more};
+use crate::env_dir;
 use crate::field::Field;
 use crate::habits;
 use crate::redact::{MASK, is_secret};
 use crate::secret_files::{self, Private};
-use crate::source::{LookedAt, Opener, ReadError, Role, read_text};
+use crate::source::{LookedAt, Opener, ReadError, Role, read_text, read_verbatim};
 
 use crate::drafts::environment::is_variable_name;
 
-/// The variables of one file, in order.
-pub(crate) type Entries = Vec<(String, String)>;
+/// The variables of one file, in order; without a value they are removed.
+pub(crate) type Entries = Vec<(String, Option<String>)>;
+
+/// The form of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Form {
+    /// Lines of NAME=VALUE.
+    Lines,
+    /// The value of the variable that the file is named after.
+    Value,
+    /// A secret: not kept.
+    Secret,
+}
+
+/// A path, and the form that it was read in.
+type AFile = (PathBuf, Form);
 
 /// The environment files read so far; each is read once, however many programs name it.
 pub(crate) struct EnvFiles<'a> {
     open: &'a Opener,
-    known: RefCell<HashMap<PathBuf, Option<Rc<Entries>>>>,
+    known: RefCell<HashMap<AFile, Option<Rc<Entries>>>>,
+    /// The names in each directory of variables; none where it is missing.
+    pub(crate) directories: RefCell<HashMap<PathBuf, Rc<[String]>>>,
     order: RefCell<Vec<PathBuf>>,
     /// The combinations already checked for trust: the file that names it, and the user of the program.
     judged: RefCell<HashSet<(PathBuf, usize, Option<UserSpec>)>>,
@@ -36,29 +53,28 @@ pub(crate) struct EnvFiles<'a> {
 impl EnvFiles<'_> {
     pub(crate) fn opened_by(open: &Opener) -> EnvFiles<'_> {
         let (known, order, judged) = (RefCell::default(), RefCell::default(), RefCell::default());
-        EnvFiles { open, known, order, judged, secrets: RefCell::default() }
+        EnvFiles { open, known, directories: RefCell::default(), order, judged, secrets: RefCell::default() }
     }
 
     /// The variables of the file that a value names, for a program of this user. Reports the file's mistakes.
     pub(crate) fn read_for(&self, field: &Field<'_>, user: Option<&UserSpec>) -> Option<Rc<Entries>> {
-        let text = field.text()?;
-        let (path, may_be_missing) = match text.text.strip_prefix('?') {
-            Some(path) => (path, true),
-            None => (text.text.as_ref(), false),
-        };
-        if path.is_empty() {
-            field.expected_with_hint("a path", "env_file = [\"web.env\"]");
-            return None;
-        }
-        if let Some(scheme) = habits::scheme(path) {
-            field.text_expected("a path", &text, Some(format!("{scheme}:// is no file")));
-            return None;
-        }
-        let path = field.resolved(path)?;
+        let (path, may_be_missing) = named(field, "env_file = [\"web.env\"]")?;
+        self.entries_of(field, (path, Form::Lines), user, may_be_missing)
+    }
+
+    /// The variables of one file, for a program of this user. Reports its mistakes, once.
+    pub(crate) fn entries_of(
+        &self,
+        field: &Field<'_>,
+        (path, form): (PathBuf, Form),
+        user: Option<&UserSpec>,
+        may_be_missing: bool,
+    ) -> Option<Rc<Entries>> {
         let role = Role::Environment { by: &field.around.files[field.file].path, user };
         let is_judged = !self.judged.borrow_mut().insert((path.clone(), field.file, user.cloned()));
         // A file without variables here is missing, which only some programs allow, or was refused.
-        if let Some(Some(known)) = self.known.borrow().get(&path) {
+        let key = (path.clone(), form);
+        if let Some(Some(known)) = self.known.borrow().get(&key) {
             let judged = if is_judged { Ok(()) } else { (self.open)(&path, role).map(drop) };
             return match judged {
                 Ok(()) => Some(Rc::clone(known)),
@@ -68,8 +84,8 @@ impl EnvFiles<'_> {
                 }
             };
         }
-        let entries = self.read(field, &path, role, may_be_missing).map(Rc::new);
-        self.known.borrow_mut().insert(path, entries.clone());
+        let entries = self.read(field, (&path, form), role, may_be_missing).map(Rc::new);
+        self.known.borrow_mut().insert(key, entries.clone());
         entries
     }
 
@@ -77,7 +93,7 @@ impl EnvFiles<'_> {
     pub(crate) fn read_secret(&self, field: &Field<'_>, path: &Path, private: Private) -> Option<String> {
         let by = &field.around.files[field.file].path;
         let role = Role::Environment { by, user: None };
-        self.known.borrow_mut().entry(path.to_owned()).or_default();
+        self.known.borrow_mut().entry((path.to_owned(), Form::Secret)).or_default();
         secret_files::note(&mut self.secrets.borrow_mut(), path, by);
         match secret_files::read(self.open, path, role, private) {
             Ok(text) => Some(text),
@@ -96,7 +112,9 @@ impl EnvFiles<'_> {
 
     /// Every file that was looked for, existing or not.
     pub(crate) fn looked_at(&self) -> Vec<LookedAt> {
-        self.known.borrow().keys().cloned().map(LookedAt::File).collect()
+        let files = self.known.borrow();
+        let files = files.keys().map(|(path, _)| LookedAt::File(path.clone()));
+        files.chain(self.directories.borrow().keys().cloned().map(LookedAt::Directory)).collect()
     }
 
     /// Every file that was read, in order.
@@ -104,8 +122,15 @@ impl EnvFiles<'_> {
         self.order.into_inner()
     }
 
-    fn read(&self, field: &Field<'_>, path: &Path, role: Role<'_>, may_be_missing: bool) -> Option<Entries> {
-        let text = match read_text(self.open, path, role) {
+    fn read(
+        &self,
+        field: &Field<'_>,
+        (path, form): (&Path, Form),
+        role: Role<'_>,
+        may_be_missing: bool,
+    ) -> Option<Entries> {
+        let read = if form == Form::Value { read_verbatim } else { read_text };
+        let text = match read(self.open, path, role) {
             Ok(text) => text,
             Err(ReadError::Missing) if may_be_missing => return None,
             Err(error) => {
@@ -116,10 +141,11 @@ impl EnvFiles<'_> {
         if !self.order.borrow().iter().any(|known| known == path) {
             self.order.borrow_mut().push(path.to_owned());
         }
-        let (entries, mistakes) = parse(&text);
+        let (entries, mistakes) =
+            if form == Form::Value { (env_dir::variable(path, &text), Vec::new()) } else { parse(&text) };
         let noted = &field.around.report.noted;
         let is_all_secret = is_secret(&path.to_string_lossy());
-        for (name, value) in &entries {
+        for (name, value) in entries.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
             if is_all_secret { noted.keep(value) } else { noted.keep_variable(name, value) }
         }
         field.around.report.add_elsewhere(located(&mistakes, path, &text));
@@ -127,7 +153,25 @@ impl EnvFiles<'_> {
     }
 }
 
-fn cannot_read(field: &Field<'_>, path: &Path, error: &ReadError) {
+/// The path that a value names, and whether it starts with `?`: it may be missing.
+pub(crate) fn named(field: &Field<'_>, example: &str) -> Option<(PathBuf, bool)> {
+    let text = field.text()?;
+    let (path, may_be_missing) = match text.text.strip_prefix('?') {
+        Some(path) => (path, true),
+        None => (text.text.as_ref(), false),
+    };
+    if path.is_empty() {
+        field.expected_with_hint("a path", example);
+        return None;
+    }
+    if let Some(scheme) = habits::scheme(path) {
+        field.text_expected("a path", &text, Some(format!("{scheme}:// is no file")));
+        return None;
+    }
+    Some((field.resolved(path)?, may_be_missing))
+}
+
+pub(crate) fn cannot_read(field: &Field<'_>, path: &Path, error: &ReadError) {
     let problem = format!("cannot be read: {}: {}", path.display(), error.describe());
     match (error, error.hint()) {
         (ReadError::Missing, _) => field.error_with_hint(problem, "prefix it with ? if it may be missing"),
@@ -200,7 +244,7 @@ fn parse(text: &str) -> (Entries, Vec<Mistake>) {
                 if let Some(earlier) = latest.insert(name.clone(), reader.at) {
                     order.remove(&earlier);
                 }
-                order.insert(reader.at, (name, value));
+                order.insert(reader.at, (name, Some(value)));
             }
             Ok(None) => {}
             Err(mistake) => mistakes.push(mistake),
@@ -347,7 +391,11 @@ mod tests {
             ("# comment\n\nA=1", "1"),
         ] {
             let (entries, mistakes) = parse(text);
-            assert_eq!((entries, mistakes), (vec![("A".to_owned(), expected.to_owned())], Vec::new()), "{text:?}");
+            assert_eq!(
+                (entries, mistakes),
+                (vec![("A".to_owned(), Some(expected.to_owned()))], Vec::new()),
+                "{text:?}"
+            );
         }
     }
 
@@ -362,7 +410,7 @@ mod tests {
             ("B='x' y\nA=1", 6, "text after the closing quote"),
         ] {
             let (entries, mistakes) = parse(text);
-            assert_eq!(entries, [("A".to_owned(), "1".to_owned())], "{text:?}");
+            assert_eq!(entries, [("A".to_owned(), Some("1".to_owned()))], "{text:?}");
             assert_eq!(mistakes.iter().map(|m| (m.at, m.message)).collect::<Vec<_>>(), [(at, message)], "{text:?}");
         }
     }

@@ -135,6 +135,16 @@ impl Key {
     pub fn is_supported(&self) -> bool {
         !matches!(self.reader, Reader::Later)
     }
+
+    /// Whether it names files of variables.
+    pub(crate) fn reads_variables(&self) -> bool {
+        matches!(self.name, "env_file" | "env_dir")
+    }
+
+    /// Whether it sets variables, from files or by itself.
+    pub(crate) fn sets_variables(&self) -> bool {
+        self.reads_variables() || self.name == "environment"
+    }
 }
 
 /// The reader of a key.
@@ -1008,6 +1018,14 @@ pub static KEYS: &[Key] = &[
         "[]",
         "files of NAME=VALUE lines, relative to this one; `?web.env` may be missing",
         Parts::env_file,
+    ),
+    parts(
+        "env_dir",
+        "list of paths",
+        "[]",
+        "directories in which each file is a variable: its name is that of the variable, its content the value, and an empty \
+         file removes the variable. After `env_file`, before `environment`; `?env.d` may be missing",
+        Parts::env_dir,
     ),
     parts("clean_environment", "boolean", "false", "do not inherit the daemon's environment", Parts::clean_environment),
     parts(

@@ -14,6 +14,7 @@ mod diagnostic;
 pub mod dialect;
 mod disguise;
 mod drafts;
+mod env_dir;
 mod env_file;
 mod field;
 mod foreground;

@@ -82,7 +82,7 @@ pub(crate) fn may_use(rules: &SourceSpec, table: &str, place: Place, report: &Re
 }
 
 /// Keys that have the daemon open or create something with its own rights.
-const LENT: [&str; 3] = ["env_file", "sockets", "groups"];
+const LENT: [&str; 4] = ["env_file", "env_dir", "sockets", "groups"];
 
 /// Destinations of output that name no file.
 const NO_FILES: [&str; 6] = ["console", "memory", "none", "syslog", "inherit", ""];

@@ -250,20 +250,33 @@ pub(crate) const LARGEST: u64 = 16 << 20;
 
 /// Reads a text file.
 pub(crate) fn read_text(open: &Opener, path: &Path, role: Role<'_>) -> Result<String, ReadError> {
+    as_text(read_bytes(open, path, role)?)
+}
+
+/// Reads a text file without changing its line ends.
+pub(crate) fn read_verbatim(open: &Opener, path: &Path, role: Role<'_>) -> Result<String, ReadError> {
+    as_verbatim(read_bytes(open, path, role)?)
+}
+
+fn read_bytes(open: &Opener, path: &Path, role: Role<'_>) -> Result<Vec<u8>, ReadError> {
     let mut bytes = Vec::new();
     let file = open(path, role).map_err(ReadError::of)?;
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(ReadError::of)?;
-    as_text(bytes)
+    Ok(bytes)
 }
 
 /// The text of a file that was read up to [`LARGEST`].
 pub(crate) fn as_text(mut bytes: Vec<u8>) -> Result<String, ReadError> {
+    // Normalize line ends, also within multi-line values.
+    if bytes.len() as u64 <= LARGEST && bytes.contains(&b'\r') {
+        bytes = without_carriage_returns(&bytes);
+    }
+    as_verbatim(bytes)
+}
+
+fn as_verbatim(bytes: Vec<u8>) -> Result<String, ReadError> {
     if bytes.len() as u64 > LARGEST {
         return Err(ReadError::Other("larger than 16 MiB".to_owned()));
-    }
-    // Normalize line ends, also within multi-line values.
-    if bytes.contains(&b'\r') {
-        bytes = without_carriage_returns(&bytes);
     }
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();

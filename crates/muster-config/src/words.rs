@@ -348,6 +348,7 @@ fn dockers(word: &str, value: &Value<'_>) -> Option<String> {
         "stop_signal" | "killsignal" => format!("it is called stopsignal: stopsignal = {}", shown(value, "\"TERM\"")),
         "env" => "it is called environment: environment = { NAME = \"value\" }".to_owned(),
         "envfile" | "env_files" | "environmentfile" => "it is called env_file".to_owned(),
+        "envdir" | "env_dirs" => "it is called env_dir".to_owned(),
         "healthcheck" | "health" | "liveness" | "readiness" | "startup" | "probe" | "livenessprobe"
         | "readinessprobe" | "startupprobe" | "liveness_probe" | "readiness_probe" | "startup_probe" => {
             "a probe is written [program.NAME.probes.live]: http = \"http://127.0.0.1:8000/healthz\"".to_owned()

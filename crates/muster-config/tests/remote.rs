@@ -111,6 +111,7 @@ fn programs_of_a_restricted_source_run_as_its_users_only() {
         ("user = \"app\"\npre_start = { command = \"x\", user = \"app:docker\" }", "this user: app:docker"),
         ("user = \"app\"\ngroups = [\"docker\"]", "groups would use the daemon's own rights"),
         ("user = \"app\"\nenv_file = [\"/etc/shadow\"]", "env_file would use the daemon's own rights"),
+        ("user = \"app\"\nenv_dir = [\"/etc/env.d\"]", "env_dir would use the daemon's own rights"),
         ("user = \"app\"\nsockets = [\"unix:///run/docker.sock\"]", "sockets would use the daemon's own rights"),
         ("user = \"app\"\nlogs.stdout = \"/etc/cron.d/x\"", "logs would use the daemon's own rights"),
         ("user = \"app\"\nlogs.stderr = [\"console\", \"${X:-/etc/x}\"]", "logs would use the daemon's own rights"),

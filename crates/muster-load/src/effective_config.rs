@@ -269,7 +269,8 @@ fn put_process(keys: &mut Map<String, Value>, process: &ProcessSpec) {
     put("clean_environment", json!(process.clean_environment));
     put("login_environment", json!(process.login_environment));
     let hidden = process.environment.iter().map(|(name, _)| (name.clone(), json!("***")));
-    put("environment", Value::Object(hidden.gather()));
+    let removed = process.unset.iter().map(|name| (name.clone(), Value::Null));
+    put("environment", Value::Object(hidden.chain(removed).gather()));
     let rlimits = process.rlimits.iter().map(|rlimit| {
         let value = |limit: Option<u64>| limit.map_or(json!("unlimited"), |limit| json!(limit));
         (rlimit.resource.name().to_owned(), json!({"soft": value(rlimit.soft), "hard": value(rlimit.hard)}))

@@ -378,6 +378,8 @@ pub struct ProcessSpec {
     /// Variables set in addition to the inherited ones: the daemon's `environment`, then the files, then the program's
     /// own. Names are unique.
     pub environment: Vec<(String, String)>,
+    /// Variables that it does not inherit, by name.
+    pub unset: Vec<String>,
     /// Whether to start from an empty environment instead of the daemon's.
     pub clean_environment: bool,
     /// Whether HOME, USER, LOGNAME and SHELL are set to those of `user`. Otherwise they stay as inherited.
@@ -427,6 +429,7 @@ impl ProcessSpec {
             command,
             refusal: None,
             environment: Vec::new(),
+            unset: Vec::new(),
             clean_environment: false,
             login_environment: true,
             own_variables: OwnVariables::All,

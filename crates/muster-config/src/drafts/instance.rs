@@ -60,6 +60,8 @@ pub(crate) struct Parts {
     ignore_signals: SignalSet,
     environment: BTreeMap<String, (String, bool)>,
     files: Vec<Rc<Entries>>,
+    /// The same of directories, each a variable.
+    directories: Vec<Rc<Entries>>,
     clean_environment: bool,
     /// `login_environment = false`: the default is true.
     keeps_login: bool,
@@ -109,16 +111,19 @@ impl Parts {
 
     /// The process. The program's own environment overrides that of its files, which overrides the daemon's.
     pub(crate) fn process(&self, program: &str, daemons: &BTreeMap<String, (String, bool)>) -> ProcessSpec {
-        let mut variables: BTreeMap<&str, &str> = BTreeMap::new();
-        variables.extend(daemons.iter().map(|(name, (value, _))| (name.as_str(), value.as_str())));
-        for file in &self.files {
-            variables.extend(file.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        let mut variables: BTreeMap<&str, Option<&str>> = BTreeMap::new();
+        variables.extend(daemons.iter().map(|(name, (value, _))| (name.as_str(), Some(value.as_str()))));
+        for file in self.files.iter().chain(&self.directories) {
+            variables.extend(file.iter().map(|(name, value)| (name.as_str(), value.as_deref())));
         }
-        variables.extend(self.environment.iter().map(|(name, (value, _))| (name.as_str(), value.as_str())));
+        variables.extend(self.environment.iter().map(|(name, (value, _))| (name.as_str(), Some(value.as_str()))));
+        let unset = variables.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| (*name).to_owned()).gather();
+        let environment = variables.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
         ProcessSpec {
             command: self.command.clone(),
             refusal: None,
-            environment: variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).gather(),
+            environment: environment.gather(),
+            unset,
             clean_environment: self.clean_environment,
             login_environment: !self.keeps_login,
             own_variables: OwnVariables::All,
@@ -201,7 +206,9 @@ impl Parts {
         if self.environment.contains_key(name) {
             return Some("environment");
         }
-        self.files.iter().any(|file| file.iter().any(|(known, _)| known == name)).then_some("env_file")
+        let is_in = |files: &[Rc<Entries>]| files.iter().any(|file| file.iter().any(|(known, _)| known == name));
+        let sources = [("env_dir", &self.directories), ("env_file", &self.files)];
+        sources.into_iter().find(|(_, files)| is_in(files)).map(|(key, _)| key)
     }
 
     pub(crate) fn command(&mut self, field: &Field<'_>) {
@@ -376,6 +383,12 @@ impl Parts {
     pub(crate) fn env_file(&mut self, field: &Field<'_>) {
         let items = field.items();
         self.files = items.iter().filter_map(|item| item.around.env_files.read_for(item, self.user.as_ref())).collect();
+    }
+
+    pub(crate) fn env_dir(&mut self, field: &Field<'_>) {
+        let items = field.items();
+        let read = |item: &Field<'_>| item.around.env_files.read_directory_for(item, self.user.as_ref());
+        self.directories = items.iter().flat_map(read).collect();
     }
 
     pub(crate) fn clean_environment(&mut self, field: &Field<'_>) {

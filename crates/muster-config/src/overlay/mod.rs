@@ -286,7 +286,7 @@ fn read_program(
 }
 
 fn too_many_variables(program: &OwnProgram<'_>, entries: &[Entry<'_>], report: &Report) {
-    if let Some(entry) = entries.iter().find(|entry| matches!(entry.key.name, "env_file" | "environment")) {
+    if let Some(entry) = entries.iter().find(|entry| entry.key.sets_variables()) {
         let place = Place::new(entry.file, entry.value.span());
         let message = format_args!("{} brings in too many variables for so many processes", entry.key.name);
         let finding = Owner::Program(program.name).finding(Severity::Error, place, message);
@@ -333,9 +333,9 @@ impl One<'_> {
         let numprocs = u32::try_from(self.program.processes.len()).unwrap_or(u32::MAX);
         let words = InstanceWords { name: &old.name, index: self.number, numprocs };
         let (mut parts, mut wrong) = (Parts::of(old), Vec::new());
-        let is_file = |entry: &&Entry<'_>| entry.key.name == "env_file";
+        let is_file = |entry: &&Entry<'_>| entry.key.reads_variables();
         let (files, others): (Vec<_>, Vec<_>) = self.entries.iter().partition(is_file);
-        let shown = |entry: &&Entry<'_>| has_variables || !matches!(entry.key.name, "env_file" | "environment");
+        let shown = |entry: &&Entry<'_>| has_variables || !entry.key.sets_variables();
         // Which files are trusted depends on `user`.
         for entry in others.into_iter().chain(files).filter(shown) {
             if let Reader::Parts(read) = entry.key.reader {

@@ -42,7 +42,12 @@ impl Inherited {
 #[derive(Clone, Copy)]
 enum Entry {
     Inherited(usize),
-    Own { entry: ArenaString, name_len: usize },
+    Own {
+        entry: ArenaString,
+        name_len: usize,
+    },
+    /// Removed; the later entries keep their positions.
+    Nothing,
 }
 
 /// The environment of one spawn while it is built.
@@ -72,6 +77,13 @@ impl Environment {
         entry
     }
 
+    /// Removes a variable.
+    pub(super) fn unset(&mut self, arena: &Arena, name: &str) {
+        if let Some(position) = self.position(arena, name.as_bytes()) {
+            self.entries[position] = Entry::Nothing;
+        }
+    }
+
     fn position(&self, arena: &Arena, name: &[u8]) -> Option<usize> {
         let inherited = self.inherited.places.get(name).copied().filter(|&place| place < self.inherited_count);
         inherited.or_else(|| {
@@ -84,6 +96,7 @@ impl Environment {
         match *entry {
             Entry::Inherited(place) => self.inherited.entries[place].as_bytes().split(|&byte| byte == b'=').next(),
             Entry::Own { entry, name_len } => arena.bytes(entry).get(..name_len),
+            Entry::Nothing => None,
         }
         .unwrap_or(b"")
     }
@@ -94,6 +107,7 @@ impl Environment {
         let whole = match entry {
             Entry::Inherited(place) => self.inherited.entries[place].as_bytes(),
             Entry::Own { entry, .. } => arena.bytes(entry),
+            Entry::Nothing => return None,
         };
         whole.get(name.len() + 1..).map(<[u8]>::to_vec)
     }
@@ -101,10 +115,11 @@ impl Environment {
     /// The array for execve(2), and the memory it refers to.
     pub(super) fn finish(self, arena: &Arena) -> (Vec<*const libc::c_char>, Rc<Inherited>) {
         let pointer = |entry: &Entry| match *entry {
-            Entry::Inherited(place) => self.inherited.entries[place].as_ptr(),
-            Entry::Own { entry, .. } => arena.pointer(entry),
+            Entry::Inherited(place) => Some(self.inherited.entries[place].as_ptr()),
+            Entry::Own { entry, .. } => Some(arena.pointer(entry)),
+            Entry::Nothing => None,
         };
-        let ended = self.entries.iter().map(pointer).chain([std::ptr::null()]).collect();
+        let ended = self.entries.iter().filter_map(pointer).chain([std::ptr::null()]).collect();
         (ended, self.inherited)
     }
 
@@ -154,5 +169,13 @@ mod tests {
         environment.set(&mut arena, "PATH", b"/own");
         assert_eq!(environment.get(&arena, "PATH").as_deref(), Some(&b"/own"[..]));
         assert_eq!(environment.get(&arena, "PAT"), None);
+        environment.unset(&arena, "PATH");
+        assert_eq!(environment.get(&arena, "PATH"), None);
+        environment.set(&mut arena, "PATH", b"/again");
+        assert_eq!(environment.get(&arena, "PATH").as_deref(), Some(&b"/again"[..]));
+        environment.unset(&arena, "PATH");
+        environment.set(&mut arena, "LANG", b"C");
+        environment.unset(&arena, "NONE");
+        assert_eq!(environment.finish(&arena).0.len(), 2, "one variable and the end");
     }
 }

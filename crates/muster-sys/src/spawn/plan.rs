@@ -257,6 +257,9 @@ fn layered(
             environment.set(arena, variable, value.as_bytes());
         }
     }
+    for name in &process.unset {
+        environment.unset(arena, name);
+    }
     if !launch.secrets.is_empty() {
         arena.keep_secret();
     }
