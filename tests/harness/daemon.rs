@@ -136,6 +136,12 @@ impl Setting {
         self.wrapped(&["setpriv", "--clear-groups", "--reuid", &number, "--regid", &number, "--"])
     }
 
+    /// Has the daemon's directory belong to a user that the daemon itself becomes.
+    pub fn in_directory_of(mut self, uid: u32) -> Setting {
+        self.owner = Some(uid);
+        self
+    }
+
     /// Starts the daemon and waits until it answers.
     pub fn start(self) -> Daemon {
         let daemon = self.launch();

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_spec::{Hook, InstanceSpec, ProcessSpec, ProgramSpec, SourceSpec, Spec};
+use muster_spec::{Hook, InstanceSpec, ProcessSpec, ProgramSpec, SourceSpec, Spec, UserSpec};
 
 use crate::check;
 use crate::depend;
@@ -18,6 +18,7 @@ use crate::drafts::control::ControlDraft;
 use crate::drafts::daemon::DaemonDraft;
 use crate::drafts::instance::Parts;
 use crate::drafts::logs::{OutputDraft, Outputs};
+use crate::drafts::own_user;
 use crate::drafts::program::Rules;
 use crate::drafts::source::SourceDraft;
 use crate::env_file::EnvFiles;
@@ -181,7 +182,7 @@ fn build<T>(
     let daemon = read_daemon(&sections.musterd, &around, &mut disguises.musterd);
     let variables = Variables { own: daemon.environment.clone(), ..outer };
     let around = Surroundings { variables: &variables, ..around };
-    let control = read_control(&sections.http, &around, &mut disguises.http);
+    let mut control = read_control(&sections.http, &around, &mut disguises.http);
     let mut programs = build_programs(&sections, &daemon, &around, disguises);
     check_remote(&programs, &sections, (texts, &sources), remote.own_user, report);
     check::groups(&sections.groups, &mut programs, report);
@@ -192,6 +193,7 @@ fn build<T>(
     }
     let places = programs.iter().map(|built| built.places).collect();
     let programs = programs.into_iter().map(|built| Arc::new(built.spec)).collect();
+    own_user::give_sockets(daemon.spec.user.as_ref(), &mut control.spec);
     (Spec { daemon: daemon.spec, control: control.spec, sources, programs }, (places, control.users_at), taken)
 }
 
@@ -415,7 +417,7 @@ fn build_instances(
         if index == first || varies {
             let words = InstanceWords { name: &name, index, numprocs };
             around.report.noted.take_used();
-            parts = read_parts(program, words, entries, around);
+            parts = read_parts(program, words, entries, (daemon.spec.user.as_ref(), around));
             has_secrets = around.report.noted.take_used();
         }
         let process = parts.process(program, &daemon.environment);
@@ -441,7 +443,7 @@ fn disguise(
     let variables = Variables { own: around.variables.own.clone(), is_disguised: true, ..*around.variables };
     let (report, outputs) = (Report::default(), Outputs::default());
     let around = Surroundings { report: &report, variables: &variables, outputs: &outputs, ..*around };
-    let (mut parts, mut hidden) = (Parts::default(), Vec::new());
+    let (mut parts, mut hidden) = (Parts::running_as(real.process.user.clone()), Vec::new());
     // Environments are never shown, and a masked file name names no file.
     let shown = |entry: &&Entry<'_>| !entry.key.sets_variables();
     for entry in active(entries).filter(shown) {
@@ -457,8 +459,13 @@ fn disguise(
     Disguise { real: Arc::clone(real), shown, hidden }
 }
 
-fn read_parts(program: &str, words: InstanceWords<'_>, entries: &[Entry<'_>], around: &Surroundings<'_>) -> Parts {
-    let mut parts = Parts::default();
+fn read_parts(
+    program: &str,
+    words: InstanceWords<'_>,
+    entries: &[Entry<'_>],
+    (own_user, around): (Option<&UserSpec>, &Surroundings<'_>),
+) -> Parts {
+    let mut parts = Parts::running_as(own_user.cloned());
     // Which files are trusted depends on `user`, which may come after `env_file`: read those last.
     let is_file = |entry: &&Entry<'_>| entry.key.reads_variables();
     let (files, others): (Vec<&Entry<'_>>, Vec<&Entry<'_>>) = active(entries).partition(is_file);
@@ -467,6 +474,7 @@ fn read_parts(program: &str, words: InstanceWords<'_>, entries: &[Entry<'_>], ar
             read(&mut parts, &Field { instance: Some(words), ..field(entry, around, Some(program)) });
         }
     }
+    parts.run_as(own_user, Owner::Program(program), around.report);
     parts.check(Owner::Program(program), around.report);
     parts
 }

@@ -411,7 +411,16 @@ pub static KEYS: &[Key] = &[
         "the daemon's working directory; empty leaves it unchanged",
         Reader::Daemon(DaemonDraft::directory),
     ),
-    later(Table::Musterd, "user", "drop to this user after opening sockets and logs"),
+    key(
+        Table::Musterd,
+        "user",
+        "user or user:group",
+        "\"\"",
+        "the user that the daemon becomes, for good, once the sockets of the API and of its programs are open; all programs run as this \
+         user. Empty stays the one that started it",
+        Reader::Daemon(DaemonDraft::user),
+    )
+    .shaped(Shape::Special(shape::optional_user)),
     key(
         Table::Musterd,
         "environment",

@@ -121,6 +121,8 @@ pub struct DaemonSpec {
     pub least_limits: Vec<(Resource, u64)>,
     /// Whether to exit when every autostarted program has exited and will not be restarted.
     pub exit_when_done: bool,
+    /// The user that the daemon becomes once its sockets are open; `None` stays the one that started it.
+    pub user: Option<UserSpec>,
     /// File to write the daemon's PID to.
     pub pidfile: Option<PathBuf>,
     /// Umask of the daemon and of programs that set none.

@@ -32,6 +32,50 @@ pub struct Account {
     pub shell: String,
 }
 
+/// The call that kept this process from becoming another user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// setgroups(2), with its error number.
+    Groups(i32),
+    /// setresgid(2), with its error number.
+    Group(i32),
+    /// setresuid(2), with its error number.
+    User(i32),
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (call, errno) = match self {
+            Refused::Groups(errno) => ("setgroups(2)", errno),
+            Refused::Group(errno) => ("setresgid(2)", errno),
+            Refused::User(errno) => ("setresuid(2)", errno),
+        };
+        write!(f, "{call}: {}", crate::spawn::reason(*errno))
+    }
+}
+
+impl Account {
+    /// Makes this process one of the account's, for good. To be called before the first other thread: a thread that exists stays
+    /// as it is.
+    pub fn take_over(&self) -> Result<(), Refused> {
+        // The primary group comes first: some systems lose the first one at the next call.
+        let others = self.groups.iter().copied().filter(|group| *group != self.gid);
+        let groups: Vec<u32> = [self.gid].into_iter().chain(others).collect();
+        let (gid, uid) = (self.gid, self.uid);
+        // The C library's functions signal all threads, and ours have every signal blocked. There is one thread.
+        // SAFETY: the kernel reads as many numbers as the length says, and the others are no pointers.
+        unsafe {
+            succeed(libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr())).map_err(Refused::Groups)?;
+            succeed(libc::syscall(libc::SYS_setresgid, gid, gid, gid)).map_err(Refused::Group)?;
+            succeed(libc::syscall(libc::SYS_setresuid, uid, uid, uid)).map_err(Refused::User)
+        }
+    }
+}
+
+fn succeed(result: libc::c_long) -> Result<(), i32> {
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error().raw_os_error().unwrap_or(0)) }
+}
+
 /// Why a user or group could not be found.
 #[derive(Debug)]
 pub enum LookupError {

@@ -10,11 +10,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use muster_core::{Settings, Supervisor};
+use muster_listen::Bound;
 use muster_listen::tls::Servers;
+use muster_listen::unix::Socket;
 use muster_load::auto_logs::{AutoLogs, Choice};
 use muster_load::surroundings;
 use muster_logs::{Consoles, Logs, Memory};
-use muster_spec::{Resource, Spec};
+use muster_spec::{DaemonSpec, ListenSpec, Resource, Spec, UserSpec};
 use muster_sys::async_fd::Watched;
 use muster_sys::limits::OriginalLimits;
 use muster_sys::pollset::PollSet;
@@ -22,7 +24,7 @@ use muster_sys::signal::Signals;
 use muster_sys::sockets::Sockets;
 use muster_sys::spawn::Spawner;
 use muster_sys::tree::Trees;
-use muster_sys::user::Accounts;
+use muster_sys::user::{Account, Accounts};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -33,7 +35,7 @@ use crate::children::sockets::processes;
 use crate::clock::Clock;
 use crate::configuration::{Configuration, Sources};
 use crate::event_loop::{self, EventLoop};
-use crate::opening::{self, Opening};
+use crate::opening::{self, Control, Opening};
 use crate::pidfile::Pidfile;
 use crate::reload;
 use crate::shared::{ORDERS, Shared};
@@ -85,13 +87,9 @@ fn start(spec: Spec, sources: Sources, opening: &mut Opening) -> io::Result<u8> 
     let descriptors = budget::needed(spec.programs.iter().flat_map(|program| program.instances.iter().map(|it| &**it)));
     muster_sys::fd::reserve_descriptors(descriptors as u64);
     enter_surroundings(&spec)?;
-    let mut consoles = Consoles::start()?;
-    let own_log = logging::start(&spec.daemon, &mut consoles)?;
-    opening.write_lines();
-    raised.into_iter().for_each(|(limit, least)| info!(limit = limit.name(), soft = least, "raised a resource limit"));
     let turns = TurnClock::start();
     let runtime = runtime(&turns).map_err(needs("epoll_create1 and eventfd2"))?;
-    runtime.block_on(run(spec, sources, (clock, LoopTurns::new(turns)), limits, consoles, own_log, opening))
+    runtime.block_on(run(spec, sources, (clock, LoopTurns::new(turns)), (limits, raised), opening))
 }
 
 /// Raises the limits that the configuration demands, and returns those that were lower.
@@ -127,35 +125,91 @@ fn enter_surroundings(spec: &Spec) -> io::Result<()> {
         .map_err(|error| io::Error::new(error.kind(), format!("[musterd] directory: {}: {error}", directory.display())))
 }
 
+/// Starts the log, with the daemon's first thread.
+fn log(spec: &DaemonSpec) -> io::Result<(Consoles, Arc<Memory>)> {
+    let mut consoles = Consoles::start()?;
+    let own_log = logging::start(spec, &mut consoles)?;
+    Ok((consoles, own_log))
+}
+
+/// The sockets, opened with the rights that the daemon was started with.
+struct Ready {
+    socket: Option<Socket>,
+    listeners: Vec<(ListenSpec, Vec<Bound>)>,
+    program_sockets: Sockets,
+}
+
+/// Opens the sockets of the API and of the programs, and becomes the configured user. An error is the exit code.
+fn open_as_root(spec: &Spec, accounts: &mut Accounts, opening: &mut Opening) -> Result<Ready, u8> {
+    let account = match &spec.daemon.user {
+        Some(user) => {
+            own_account(user, accounts).map_err(|error| opening.refuse(format!("[musterd] user: {error}")))?
+        }
+        None => None,
+    };
+    let control = opening::open_control(&spec.control, accounts, opening, account.is_some())?;
+    let listeners = opening::open_listeners(&spec.control, accounts, opening)?;
+    let mut program_sockets = Sockets::default();
+    if let Err(error) = program_sockets.prepare([].into_iter(), processes(&spec.programs), accounts) {
+        opening.refuse_socket(&error);
+        return Err(USAGE);
+    }
+    program_sockets.adopt();
+    if let Some(account) = account {
+        let name = &account.name;
+        account
+            .take_over()
+            .map_err(|error| opening.refuse(format!("[musterd] user: cannot become {name}: {error}")))?;
+    }
+    let socket = match control {
+        Control::Settled(socket) => socket,
+        Control::LeftToUser => match opening::open_control(&spec.control, accounts, opening, false)? {
+            Control::Settled(socket) => socket,
+            Control::LeftToUser => None,
+        },
+    };
+    Ok(Ready { socket, listeners, program_sockets })
+}
+
+/// The account to become; `None` if the daemon is it.
+fn own_account(user: &UserSpec, accounts: &mut Accounts) -> Result<Option<Account>, String> {
+    let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    let account = accounts.account(user, gid.as_raw()).map_err(|error| error.to_string())?;
+    let is_it = account.uid == uid.as_raw() && user.group.is_none();
+    if !is_it && !uid.is_root() {
+        return Err(format!(
+            "the daemon runs as uid {uid} and cannot become {}: start it as root, or leave the key out",
+            account.name
+        ));
+    }
+    Ok((!is_it).then_some(account))
+}
+
 async fn run(
     mut spec: Spec,
     mut sources: Sources,
     clocks: (Clock, LoopTurns),
-    limits: OriginalLimits,
-    consoles: Consoles,
-    own_log: Arc<Memory>,
+    (limits, raised): (OriginalLimits, Vec<(Resource, u64)>),
     opening: &mut Opening,
 ) -> io::Result<u8> {
     let mut accounts = Accounts::default();
-    let (socket, opened) = match opening::open_sockets(&spec.control, &mut accounts, opening) {
-        Ok(sockets) => sockets,
-        Err(code) => {
-            consoles.flush(LAST_MOMENT);
-            return Ok(code);
-        }
-    };
     // With sources, the configuration is complete only when they have been read, and no program starts before.
     let is_whole = spec.sources.is_empty();
     if !is_whole {
         spec.programs.clear();
     }
-    let mut program_sockets = Sockets::default();
-    if let Err(error) = program_sockets.prepare([].into_iter(), processes(&spec.programs), &mut accounts) {
-        opening.refuse_socket(&error);
-        consoles.flush(LAST_MOMENT);
-        return Ok(USAGE);
-    }
-    program_sockets.adopt();
+    // All that may need root comes first, while there is one thread.
+    let ready = open_as_root(&spec, &mut accounts, opening);
+    let (consoles, own_log) = log(&spec.daemon)?;
+    opening.write_lines();
+    raised.into_iter().for_each(|(limit, least)| info!(limit = limit.name(), soft = least, "raised a resource limit"));
+    let Ready { socket, listeners: opened, program_sockets } = match ready {
+        Ok(ready) => ready,
+        Err(code) => {
+            consoles.flush(LAST_MOMENT);
+            return Ok(code);
+        }
+    };
     // No earlier: another daemon that owns the socket still writes to its files.
     let mut auto_logs = AutoLogs::default();
     auto_logs.remove_old(&spec);

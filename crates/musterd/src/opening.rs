@@ -2,9 +2,9 @@
 
 use std::fmt::Display;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use muster_listen::unix::Socket;
+use muster_listen::unix::{Socket, SocketError};
 use muster_listen::{Bound, NotOpened};
 use muster_spec::{Authentication, ControlSpec, ListenSpec};
 use muster_supervisord::python::repr;
@@ -12,7 +12,7 @@ use muster_sys::background::Background;
 use muster_sys::say::complain;
 use muster_sys::sockets;
 use muster_sys::user::Accounts;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use muster_logging::main_log::{Level, Line};
 
@@ -22,48 +22,60 @@ pub(crate) const USAGE: u8 = 2;
 /// Exit code when another daemon owns the socket.
 const TAKEN: u8 = 3;
 
-/// The control socket, and the other listeners that could be opened.
-pub(crate) type Opened = (Option<Socket>, Vec<(ListenSpec, Vec<Bound>)>);
+/// The control socket, before the daemon becomes another user.
+pub(crate) enum Control {
+    /// It is open, or there is none.
+    Settled(Option<Socket>),
+    /// Only the user can open it: the directory is the user's.
+    LeftToUser,
+}
 
-/// Opens the sockets of the API. An error is the exit code; everything has been said.
-pub(crate) fn open_sockets(spec: &ControlSpec, accounts: &mut Accounts, opening: &mut Opening) -> Result<Opened, u8> {
-    let refuse = |opening: &mut Opening, error: &NotOpened, address: &dyn Display| match error {
-        NotOpened::Taken(_) if opening.is_supervisord() => Err(opening.refuse_taken()),
-        NotOpened::Taken(path) => {
-            error!(socket = %path.display(), "another musterd serves this socket; nothing was started");
-            Err(TAKEN)
-        }
-        NotOpened::Misconfigured(message) => {
-            error!("[http] {address}: {message}");
-            Err(USAGE)
-        }
-        // supervisord does not start without its servers.
-        NotOpened::Failed(error) if opening.is_supervisord() => Err(opening.refuse_server(error)),
-        NotOpened::Unusable(_) | NotOpened::Failed(_) => Ok(()),
+/// Opens the control socket. With `later`, one that cannot be opened is left to the user. An error is the exit code; everything
+/// has been said.
+pub(crate) fn open_control(
+    spec: &ControlSpec,
+    accounts: &mut Accounts,
+    opening: &mut Opening,
+    later: bool,
+) -> Result<Control, u8> {
+    let Some(path) = &spec.socket else { return Ok(Control::Settled(None)) };
+    let error = match Socket::open(path, (spec.mode, spec.owner.as_ref()), accounts) {
+        Ok(socket) => return Ok(Control::Settled(Some(socket))),
+        Err(SocketError::Unusable(_)) if later => return Ok(Control::LeftToUser),
+        Err(error) => NotOpened::from(error),
     };
-    let control = match spec.socket.as_ref().map(|path| Socket::open(path, (spec.mode, spec.owner.as_ref()), accounts))
-    {
-        Some(Ok(socket)) => Some(socket),
-        Some(Err(error)) => {
-            let error = NotOpened::from(error);
-            // supervisord has no socket unless a server says so, and several may run on one machine.
-            if !(opening.is_supervisord() && spec.authentication == Authentication::Identities) {
-                refuse(opening, &error, &"socket")?;
-            }
-            warn!("no control socket, musterctl cannot be used: {error}");
-            None
-        }
-        None => None,
-    };
+    // supervisord has no socket unless a server says so, and several may run on one machine.
+    if !(opening.is_supervisord() && spec.authentication == Authentication::Identities) {
+        opening.refuse_listener(&error, &"socket")?;
+    }
+    opening.said.push(Said::Warning(format!("no control socket, musterctl cannot be used: {error}")));
+    Ok(Control::Settled(None))
+}
+
+/// Opens the other listeners of the API, as far as they can be. An error is the exit code; everything has been said.
+pub(crate) fn open_listeners(
+    spec: &ControlSpec,
+    accounts: &mut Accounts,
+    opening: &mut Opening,
+) -> Result<Vec<(ListenSpec, Vec<Bound>)>, u8> {
     let mut opened = Vec::new();
     for listener in &spec.listeners {
         match muster_listen::open(listener, accounts) {
             Ok(bound) => opened.push((listener.clone(), bound)),
             // Others are tried again while the daemon runs.
-            Err(error) => refuse(opening, &error, &listener.address)?,
+            Err(error) => opening.refuse_listener(&error, &listener.address)?,
         }
     }
-    Ok((control, opened))
+    Ok(opened)
+}
+
+/// A message for the log.
+#[derive(Debug)]
+enum Said {
+    Warning(String),
+    Error(String),
+    /// Another daemon owns this socket.
+    Taken(PathBuf),
 }
 
 /// The messages of a start, and where they go.
@@ -75,6 +87,8 @@ pub(crate) struct Opening {
     lines: Vec<Line>,
     /// Notes about the configuration for the log, in other formats than supervisord's.
     notes: Vec<String>,
+    /// Messages about the sockets, which are opened before the log.
+    said: Vec<Said>,
     /// The directory of a daemon in the background.
     directory: Option<String>,
     /// The connection to the process that was started, if that is another one.
@@ -105,7 +119,16 @@ impl Opening {
     /// Writes the lines that waited for the log.
     pub(crate) fn write_lines(&mut self) {
         self.lines.drain(..).for_each(|line| line.write());
-        self.notes.drain(..).for_each(|note| tracing::info!("{note}"));
+        self.notes.drain(..).for_each(|note| info!("{note}"));
+        for said in self.said.drain(..) {
+            match said {
+                Said::Warning(text) => warn!("{text}"),
+                Said::Error(text) => error!("{text}"),
+                Said::Taken(path) => {
+                    error!(socket = %path.display(), "another musterd serves this socket; nothing was started");
+                }
+            }
+        }
     }
 
     /// Writes to the stderr of the process that started the daemon.
@@ -114,6 +137,27 @@ impl Opening {
             Some(background) => background.complain(line),
             None => complain(line),
         }
+    }
+
+    /// Says why a listener that is not open ends the start; an error is the exit code.
+    fn refuse_listener(&mut self, error: &NotOpened, address: &dyn Display) -> Result<(), u8> {
+        match error {
+            NotOpened::Taken(_) if self.is_supervisord() => Err(self.refuse_taken()),
+            NotOpened::Taken(path) => {
+                self.said.push(Said::Taken(path.clone()));
+                Err(TAKEN)
+            }
+            NotOpened::Misconfigured(message) => Err(self.refuse(format!("[http] {address}: {message}"))),
+            // supervisord does not start without its servers.
+            NotOpened::Failed(error) if self.is_supervisord() => Err(self.refuse_server(error)),
+            NotOpened::Unusable(_) | NotOpened::Failed(_) => Ok(()),
+        }
+    }
+
+    /// Says why the configuration cannot be used here. Returns the exit code.
+    pub(crate) fn refuse(&mut self, error: String) -> u8 {
+        self.said.push(Said::Error(error));
+        USAGE
     }
 
     /// Says that another daemon has the socket. Returns the exit code.

@@ -11,6 +11,7 @@ use crate::diagnostic::Place;
 use crate::drafts::environment::read_environment;
 use crate::drafts::rotation;
 use crate::drafts::syslog::read_address;
+use crate::drafts::users::read_user;
 use crate::field::Field;
 
 /// The state of `[musterd]` while its keys are read.
@@ -38,6 +39,7 @@ impl Default for DaemonDraft {
             rpc_during_shutdown: RpcDuringShutdown::default(),
             least_limits: Vec::new(),
             exit_when_done: true,
+            user: None,
             pidfile: None,
             umask: 0o022,
             directory: None,
@@ -145,6 +147,12 @@ impl DaemonDraft {
     pub(crate) fn exit_when_done(&mut self, field: &Field<'_>) {
         if let Some(flag) = field.flag() {
             self.spec.exit_when_done = flag;
+        }
+    }
+
+    pub(crate) fn user(&mut self, field: &Field<'_>) {
+        if let Some(user) = read_user(field) {
+            self.spec.user = user;
         }
     }
 

@@ -98,6 +98,12 @@ impl HookDrafts {
         hooks
     }
 
+    /// The name and the user of each hook that has one, with the hook's place.
+    pub(crate) fn users(&self) -> impl Iterator<Item = (&'static str, &UserSpec, Option<Place>)> {
+        let of = |hook: Hook| Some((hook.name(), self.draft(hook).user.as_ref()?, self.draft(hook).at));
+        Hook::EVERY.into_iter().filter_map(of)
+    }
+
     /// The command of each hook, with its place.
     pub(crate) fn commands(&self) -> impl Iterator<Item = (&[String], Option<Place>)> {
         self.0.iter().filter_map(|draft| Some((draft.command.as_deref()?, draft.command_at)))

@@ -35,8 +35,8 @@ use crate::value::Content;
 #[derive(Default)]
 pub(crate) struct Parts {
     command: Vec<String>,
-    user: Option<UserSpec>,
-    groups: Option<Vec<String>>,
+    pub(crate) user: Option<UserSpec>,
+    pub(crate) groups: Option<Vec<String>>,
     directory: Option<PathBuf>,
     umask: Option<u32>,
     nice: Option<i32>,
@@ -80,6 +80,11 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
+    /// Begins with a user alone.
+    pub(crate) fn running_as(user: Option<UserSpec>) -> Parts {
+        Parts { user, ..Parts::default() }
+    }
+
     /// Begins with an instance, but for its environment, readiness, watchdog, probes and hooks.
     pub(crate) fn of(instance: &InstanceSpec) -> Parts {
         let process = &instance.process;

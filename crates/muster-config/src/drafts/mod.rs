@@ -16,6 +16,7 @@ pub(crate) mod listen;
 pub(crate) mod logs;
 pub(crate) mod memory;
 pub(crate) mod numprocs;
+pub(crate) mod own_user;
 pub(crate) mod privileges;
 pub(crate) mod probes;
 pub(crate) mod program;

@@ -1,10 +1,11 @@
 //! The user and the limits of the daemon, before anything else is opened.
 
-use muster_import::supervisord::{Account, Settings, World};
+use muster_import::supervisord::{self, Settings, World};
 use muster_spec::{Resource, UserSpec};
 use muster_supervisord::python::repr;
-use muster_sys::user::Accounts;
-use nix::unistd::{Gid, Uid, getgid, getuid, setgid, setgroups, setuid};
+use muster_sys::user::{Account, Accounts, Refused};
+use nix::errno::Errno;
+use nix::unistd::{getgid, getuid};
 
 use muster_logging::main_log::{Level, Line};
 
@@ -18,7 +19,7 @@ pub(super) fn drop_to_user(settings: &Settings, world: &dyn World) -> Result<Opt
         return Ok(getuid().is_root().then(|| Line::new(Level::Critical, AS_ROOT)));
     };
     let number = user.trim().parse().ok();
-    let found = world.user(number.map_or(Account::Name(user), Account::Id));
+    let found = world.user(number.map_or(supervisord::Account::Name(user), supervisord::Account::Id));
     let found = found.ok_or_else(|| format!("Can't find username {}", repr(user)))?;
     if getuid().as_raw() != found.id {
         become_user(&found.name, found.id)?;
@@ -32,12 +33,11 @@ fn become_user(name: &str, uid: u32) -> Result<(), String> {
     }
     let spec = UserSpec { user: name.to_owned(), group: None };
     let account = Accounts::default().account(&spec, getgid().as_raw()).map_err(|error| error.to_string())?;
-    // The primary group comes first: some systems lose the first one at the next call.
-    let others = account.groups.iter().filter(|group| **group != account.gid);
-    let groups: Vec<Gid> = [&account.gid].into_iter().chain(others).map(|group| Gid::from_raw(*group)).collect();
-    setgroups(&groups).map_err(|_| "Could not set groups of effective user")?;
-    setgid(Gid::from_raw(account.gid)).map_err(|_| "Could not set group id of effective user")?;
-    setuid(Uid::from_raw(uid)).map_err(|error| format!("Could not set user id: {error}"))
+    Account { uid, ..account }.take_over().map_err(|refused| match refused {
+        Refused::Groups(_) => "Could not set groups of effective user".to_owned(),
+        Refused::Group(_) => "Could not set group id of effective user".to_owned(),
+        Refused::User(error) => format!("Could not set user id: {}", Errno::from_raw(error)),
+    })
 }
 
 /// Raises the limits of descriptors and processes where they are lower than configured. An error is the original's

@@ -18,7 +18,8 @@ use super::Context;
 
 const SECTION: &str = "musterd";
 
-const REFUSED_OF_DAEMON: &[Refused] = &[("environment", "write environment in [supervisord]")];
+const REFUSED_OF_DAEMON: &[Refused] =
+    &[("environment", "write environment in [supervisord]"), ("user", "write user in [supervisord]")];
 
 const REFUSED_OF_PROGRAM: &[Refused] = &[
     ("command", "write command, without muster. in front"),
