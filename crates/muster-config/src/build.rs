@@ -165,6 +165,7 @@ fn build<T>(
         env_files,
         outputs: &outputs,
         certificates: source.certificates,
+        processors: source.processors,
         scales: remote.scales,
     };
     let taken = take(&mut documents, &around);
@@ -349,7 +350,7 @@ fn build_program<'t>(
     origins.dedup();
     disguises.origins.insert(name.to_owned(), origins);
     rules.check(owner, around.report);
-    let numprocs = rules.numprocs.spec;
+    let numprocs = rules.numprocs.spec();
     let scale = around.scales.and_then(|scales| scales.get(name)).filter(|scale| scale.holds(numprocs));
     let number = scale.map_or(numprocs.configured, |scale| scale.numprocs);
     let several = (number, rules.numprocs.first, varies);

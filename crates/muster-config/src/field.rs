@@ -32,6 +32,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) env_files: &'a EnvFiles<'a>,
     pub(crate) outputs: &'a Outputs,
     pub(crate) certificates: &'a CertificateCheck,
+    /// The number of processors.
+    pub(crate) processors: &'a dyn Fn() -> u32,
     /// The numbers of instances that were chosen at run time.
     pub(crate) scales: Option<&'a Scales>,
 }

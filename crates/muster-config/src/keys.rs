@@ -833,12 +833,13 @@ pub static KEYS: &[Key] = &[
     .because("supervisord's"),
     rules(
         "numprocs",
-        "number",
+        "number or `cpus`",
         "1",
-        "the number of instances, named `web:0`, `web:1` …; 1 to 1000. `musterctl scale` changes it at run time",
+        "the number of instances, named `web:0`, `web:1` …; 1 to 1000. `cpus` is as many as the processors that the container may \
+         use, a quota rounded up. `musterctl scale` changes it at run time",
         |rules, field| rules.numprocs.number(field),
     )
-    .shaped(Shape::Whole(1, 1000))
+    .shaped(Shape::Special(shape::numprocs))
     .because("1000: a typo should not start ten million processes"),
     rules("numprocs_min", "number", "1", "the least number that `musterctl scale` accepts", |rules, field| {
         rules.numprocs.least(field)

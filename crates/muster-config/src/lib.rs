@@ -56,6 +56,8 @@ pub use render::render;
 pub use schema::json_schema;
 pub use secret_files::read_secrets_again;
 pub use secrets::{Disguise, Disguises, Origins, Secrets};
-pub use source::{DefaultPath, LookedAt, Opener, Role, Source, Untrusted, default_path, is_supervisords, open_any};
+pub use source::{
+    DefaultPath, LookedAt, Opener, Role, Source, Untrusted, default_path, is_supervisords, one_processor, open_any,
+};
 pub use toml_string::toml_string;
 pub use words::nearest_name;

@@ -54,6 +54,11 @@ fn of_word(word: &str) -> Option<Value> {
     })
 }
 
+/// `numprocs`.
+pub(crate) fn numprocs() -> Value {
+    json!({ "anyOf": [or_interpolated(whole(1, 1000)), { "const": "cpus" }] })
+}
+
 /// `ionice`.
 pub(crate) fn ionice() -> Value {
     or_interpolated(json!({ "type": "string", "pattern": "^(|idle|(best-effort|realtime)(:[0-7])?)$" }))

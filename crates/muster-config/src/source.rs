@@ -27,13 +27,20 @@ pub struct Source<'a> {
     pub open: &'a Opener,
     /// Judges the certificates of listeners.
     pub certificates: &'a CertificateCheck,
+    /// The number of processors, for `numprocs = "cpus"`.
+    pub processors: &'a dyn Fn() -> u32,
 }
 
 impl<'a> Source<'a> {
     /// With files opened as they are, and certificates accepted unread: for a configuration that no daemon gets.
     pub fn unguarded(paths: &'a [PathBuf], variables: &'a dyn Fn(&str) -> Option<String>, host: &'a str) -> Source<'a> {
-        Source { paths, variables, host, open: &open_any, certificates: &any_certificate }
+        Source { paths, variables, host, open: &open_any, certificates: &any_certificate, processors: &one_processor }
     }
+}
+
+/// The number of processors where a configuration is to mean the same on every machine.
+pub fn one_processor() -> u32 {
+    1
 }
 
 /// Opens a file for a load. The caller decides with which privileges, and which kinds of files are acceptable.

@@ -8,12 +8,17 @@ use crate::field::{Field, Owner};
 /// The most instances of a program; more are taken for a typo.
 const MOST: i64 = Numprocs::MOST as i64;
 
+/// As many instances as processors.
+const PROCESSORS: &str = "cpus";
+
 /// The highest first instance number, which is used in ports and names; a larger one is taken for a typo.
 const HIGHEST_START: i64 = 1_000_000;
 
 /// The numbers of a program while its keys are read.
 pub(crate) struct NumprocsDraft {
-    pub(crate) spec: Numprocs,
+    spec: Numprocs,
+    /// Whether it is the number of processors, which the bounds limit.
+    follows_processors: bool,
     pub(crate) first: u32,
     /// The places of the bounds, if they are given.
     least_at: Option<Place>,
@@ -22,12 +27,20 @@ pub(crate) struct NumprocsDraft {
 
 impl Default for NumprocsDraft {
     fn default() -> NumprocsDraft {
-        NumprocsDraft { spec: Numprocs::of(1), first: 0, least_at: None, most_at: None }
+        NumprocsDraft { spec: Numprocs::of(1), follows_processors: false, first: 0, least_at: None, most_at: None }
     }
 }
 
 impl NumprocsDraft {
     pub(crate) fn number(&mut self, field: &Field<'_>) {
+        self.follows_processors = field.value.literal() == Some(PROCESSORS);
+        if self.follows_processors {
+            self.spec.configured = (field.around.processors)();
+            return;
+        }
+        if field.value.literal().is_some_and(|word| word.to_ascii_lowercase().contains("cpu")) {
+            return field.expected_with_hint("a number or \"cpus\"", "numprocs = \"cpus\"");
+        }
         let Some(number) = field.integer(i64::MIN..=i64::MAX) else { return };
         match u32::try_from(number) {
             Ok(number @ 1..) if i64::from(number) <= MOST => self.spec.configured = number,
@@ -36,6 +49,13 @@ impl NumprocsDraft {
             }
             _ => field.expected_with_hint("from 1 to 1000", "each instance is a separate process"),
         }
+    }
+
+    /// The numbers as configured.
+    pub(crate) fn spec(&self) -> Numprocs {
+        let Numprocs { configured, least, most } = self.spec;
+        let configured = if self.follows_processors { configured.min(most).max(least) } else { configured };
+        Numprocs { configured, least, most }
     }
 
     pub(crate) fn first(&mut self, field: &Field<'_>) {
@@ -58,7 +78,7 @@ impl NumprocsDraft {
 
     /// Checks that the number is between its bounds.
     pub(crate) fn check(&self, owner: Owner<'_>, report: &Report) {
-        let Numprocs { configured, least, most } = self.spec;
+        let Numprocs { configured, least, most } = self.spec();
         let wrong = [
             (self.least_at, configured < least, format!("numprocs is {configured}, and numprocs_min {least}")),
             (self.most_at, configured > most, format!("numprocs is {configured}, and numprocs_max {most}")),

@@ -30,7 +30,7 @@ use crate::read::Document;
 use crate::redact::is_secret;
 use crate::secrets::{Disguise, Disguises};
 use crate::sections::Entry;
-use crate::source::{File, LookedAt, Opener, Shelf};
+use crate::source::{File, LookedAt, Opener, Shelf, one_processor};
 use crate::value::{Name, Value};
 use crate::variables::{InstanceWords, Variables};
 use crate::words::known_key;
@@ -124,6 +124,7 @@ impl Overlay<'_> {
             env_files: &env_files,
             outputs: &outputs,
             certificates: &any_certificate,
+            processors: &one_processor,
             scales: None,
         };
         let mut overlaid = Overlaid::default();

@@ -25,6 +25,7 @@ pub(crate) fn load_text(text: &str, path: &str, variables: &[(String, String)]) 
         host: "vm",
         open: &open,
         certificates: &muster_config::any_certificate,
+        processors: &muster_config::one_processor,
     })
 }
 

@@ -111,7 +111,14 @@ pub fn loaded(configuration: &mut Configuration, machine: ThisMachine<'_>) -> Re
 fn load_toml(paths: &[PathBuf], open: &Opener, Beside { texts, scales }: Beside<'_>) -> Loaded {
     let variables = |name: &str| std::env::var(name).ok();
     let host = nix::unistd::gethostname().unwrap_or_default();
-    let source = Source { paths, variables: &variables, host: &host.to_string_lossy(), open, certificates: &judge };
+    let source = Source {
+        paths,
+        variables: &variables,
+        host: &host.to_string_lossy(),
+        open,
+        certificates: &judge,
+        processors: &muster_sys::processors::count,
+    };
     if texts.is_empty() {
         return muster_config::load_remote(&source, &Remote { scales, ..Remote::default() });
     }

@@ -88,7 +88,8 @@ pub fn load_scenario(
 ) -> LoadedScenario {
     let mut paths: Vec<PathBuf> = named_files(path, "config", open).into_iter().map(shorter).collect();
     paths.push(path.to_owned());
-    let source = Source { paths: &paths, variables, host, open, certificates: &muster_config::any_certificate };
+    let (certificates, processors) = (&muster_config::any_certificate, &muster_config::one_processor);
+    let source = Source { paths: &paths, variables, host, open, certificates, processors };
     let (mut loaded, scenario) = load_with(&source, path, |document| {
         let mut scenario = Scenario::default();
         document.take(&KEYS, |name, field| scenario.read(name, field));
