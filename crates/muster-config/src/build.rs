@@ -378,6 +378,7 @@ fn build_program<'t>(
         autostart: rules.autostart,
         restart: rules.restart_policy(),
         startsecs: rules.startsecs,
+        max_runtime: rules.max_runtime,
         exit_codes: rules.exit_codes.clone(),
         depends_on: Vec::new(),
         restart_with: Vec::new(),

@@ -757,6 +757,14 @@ pub static KEYS: &[Key] = &[
     rules("startsecs", "duration", "1", "how long a run must stay up to be RUNNING; 0 is at once", Rules::startsecs)
         .because("supervisord's"),
     rules(
+        "max_runtime",
+        "duration",
+        "\"0s\"",
+        "how long a run may last from its execution on; after that it has failed, and is stopped and restarted by the policy; \
+         0 is without end",
+        Rules::max_runtime,
+    ),
+    rules(
         "exitcodes",
         "list of numbers",
         "[0]",

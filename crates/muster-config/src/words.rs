@@ -374,6 +374,9 @@ fn systemds(word: &str) -> Option<String> {
         "timeoutstartsec" | "start_timeout_sec" => {
             "it is called start_timeout, and is for programs with ready".to_owned()
         }
+        "runtimemaxsec" | "activedeadlineseconds" | "runtime_max" | "max_run_time" => {
+            "it is called max_runtime".to_owned()
+        }
         "watchdogsec" => "it is called watchdog".to_owned(),
         "notification-fd" | "notify" | "ready_fd" => "ready = \"notify\", or ready = { fd = 3 }".to_owned(),
         "partof" | "bindsto" => "restart_with = [\"…\"] restarts it with another".to_owned(),

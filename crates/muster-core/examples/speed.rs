@@ -135,6 +135,7 @@ fn program(number: u32, priority: u32) -> ProgramSpec {
         autostart: true,
         restart: RestartPolicy::DEFAULT,
         startsecs: Duration::ZERO,
+        max_runtime: None,
         exit_codes: vec![0],
         depends_on: Vec::new(),
         restart_with: Vec::new(),

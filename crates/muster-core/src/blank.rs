@@ -22,6 +22,7 @@ pub(crate) fn no_program() -> Arc<ProgramSpec> {
         autostart: false,
         restart: RestartPolicy::DEFAULT,
         startsecs: Duration::ZERO,
+        max_runtime: None,
         exit_codes: Vec::new(),
         depends_on: Vec::new(),
         restart_with: Vec::new(),

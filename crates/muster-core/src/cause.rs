@@ -64,6 +64,11 @@ pub enum StopCause {
     StartTimeout,
     /// Its process did not execute the program in time.
     ExecTimeout,
+    /// It has lasted as long as it may.
+    MaxRuntime {
+        /// How long that is.
+        max: Duration,
+    },
 }
 
 impl StopCause {
@@ -85,6 +90,7 @@ impl StopCause {
             StopCause::Hook { .. } => "hook",
             StopCause::StartTimeout => "start_timeout",
             StopCause::ExecTimeout => "exec_timeout",
+            StopCause::MaxRuntime { .. } => "max_runtime",
         }
     }
 }
@@ -107,6 +113,7 @@ impl fmt::Display for StopCause {
             StopCause::Memory { detail } => write!(f, "memory: {detail}"),
             StopCause::StartTimeout => f.write_str("it did not become ready in time"),
             StopCause::ExecTimeout => f.write_str("its program was not executed in time"),
+            StopCause::MaxRuntime { max } => write!(f, "it was still running after max_runtime = {}", Span(*max)),
         }
     }
 }

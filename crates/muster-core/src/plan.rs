@@ -153,6 +153,7 @@ fn has_same_rules(was: &ProgramSpec, program: &ProgramSpec) -> bool {
         autostart,
         restart,
         startsecs,
+        max_runtime,
         exit_codes,
         depends_on,
         restart_with,
@@ -176,6 +177,7 @@ fn has_same_rules(was: &ProgramSpec, program: &ProgramSpec) -> bool {
         && was.autostart == *autostart
         && was.restart == *restart
         && was.startsecs == *startsecs
+        && was.max_runtime == *max_runtime
         && was.exit_codes == *exit_codes
         && was.depends_on == *depends_on
         && was.restart_with == *restart_with

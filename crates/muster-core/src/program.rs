@@ -79,6 +79,7 @@ mod checks;
 mod configure;
 mod ending;
 mod hooks;
+mod life;
 mod run;
 mod stopping;
 mod view;
@@ -289,6 +290,7 @@ impl Instance {
     pub(crate) fn executed(&mut self, turn: &mut Turn<'_>) {
         let Some(run) = self.run.as_mut().filter(|run| !run.is_executed) else { return };
         run.is_executed = true;
+        run.executed = turn.now;
         self.tally.shortages = 0;
         if self.state != State::Starting || run.stop.is_some() {
             return;
@@ -298,6 +300,7 @@ impl Instance {
         } else {
             self.timers.arm(Slot::Start, turn.now + self.program.startsecs);
         }
+        self.limit_life(turn);
         self.begin_checks(turn);
         self.come_up(turn);
     }
@@ -368,6 +371,7 @@ impl Instance {
             Some(Slot::Watchdog) => self.watchdog_expired(turn),
             Some(Slot::Check) => self.start_checks(turn),
             Some(Slot::Hook) => self.hook_deadline(turn),
+            Some(Slot::Life) => self.life_deadline(turn),
         }
         true
     }

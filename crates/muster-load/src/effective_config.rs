@@ -28,6 +28,7 @@ pub fn configuration(instance: &Instance, in_force: &InForce, reader: Reader) ->
         autostart,
         restart,
         startsecs,
+        max_runtime,
         exit_codes,
         depends_on,
         restart_with,
@@ -60,6 +61,7 @@ pub fn configuration(instance: &Instance, in_force: &InForce, reader: Reader) ->
     put("start_failures", json!(restart.start_failures.name()));
     put("restart_limit", restart_limit(restart.limit));
     put("startsecs", seconds(*startsecs));
+    put("max_runtime", json!(max_runtime.map(seconds)));
     put("exitcodes", json!(exit_codes));
     put("backoff", backoff(restart));
     let depends_on = depends_on.iter().map(|on| (on.program.clone(), json!(on.condition.name())));

@@ -262,6 +262,8 @@ pub struct ProgramSpec {
     pub restart: RestartPolicy,
     /// How long a run must last before it is RUNNING.
     pub startsecs: Duration,
+    /// How long a run may last before it has failed; `None` is without end.
+    pub max_runtime: Option<Duration>,
     /// The exit statuses that count as success.
     pub exit_codes: Vec<u8>,
     /// Conditions on other programs that must hold before it starts.

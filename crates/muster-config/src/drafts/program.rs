@@ -39,6 +39,7 @@ pub(crate) struct Rules {
     start_failures: Option<StartFailures>,
     backoff: BackoffDraft,
     pub(crate) startsecs: Duration,
+    pub(crate) max_runtime: Option<Duration>,
     pub(crate) exit_codes: Vec<u8>,
     pub(crate) priority: i64,
     pub(crate) numprocs: NumprocsDraft,
@@ -55,6 +56,7 @@ pub(crate) struct Rules {
     /// The places of these keys, for later checks.
     pub(crate) essential_at: Option<Place>,
     pub(crate) patience_at: Option<Place>,
+    pub(crate) max_runtime_at: Option<Place>,
     pub(crate) restart_at: Option<Place>,
     retries_at: Option<Place>,
     backoff_at: Option<Place>,
@@ -75,6 +77,7 @@ impl Default for Rules {
             start_failures: None,
             backoff: BackoffDraft::default(),
             startsecs: Duration::from_secs(1),
+            max_runtime: None,
             exit_codes: vec![0],
             priority: 999,
             numprocs: NumprocsDraft::default(),
@@ -90,6 +93,7 @@ impl Default for Rules {
             restart_with: Vec::new(),
             essential_at: None,
             patience_at: None,
+            max_runtime_at: None,
             restart_at: None,
             retries_at: None,
             backoff_at: None,
@@ -109,6 +113,7 @@ impl Rules {
             forgives_on_start: program.restart.forgive_on_start,
             backoff: BackoffDraft::of(program.restart.backoff),
             startsecs: program.startsecs,
+            max_runtime: program.max_runtime,
             exit_codes: program.exit_codes.clone(),
             priority: program.priority,
             essential: program.essential,
@@ -130,6 +135,7 @@ impl Rules {
             autostart: self.autostart,
             restart: self.restart_policy(),
             startsecs: self.startsecs,
+            max_runtime: self.max_runtime,
             exit_codes: self.exit_codes.clone(),
             priority: self.priority,
             essential: self.essential,
@@ -180,6 +186,7 @@ impl Rules {
     /// Checks constraints between keys.
     pub(crate) fn check(&self, owner: Owner<'_>, report: &Report) {
         self.numprocs.check(owner, report);
+        self.check_max_runtime(owner, report);
         let backoff = &self.backoff.backoff;
         if let Some(place) = self.backoff_at.filter(|_| backoff.max < backoff.delay) {
             let (max, delay) = (Span(backoff.max), Span(backoff.delay));

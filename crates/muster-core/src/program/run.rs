@@ -37,6 +37,8 @@ pub(super) struct Run {
     pub(super) spec: Arc<InstanceSpec>,
     pub(super) began: Time,
     pub(super) is_executed: bool,
+    /// When its program was executed, if it was.
+    pub(super) executed: Time,
     pub(super) stage: Stage,
     /// The hook that is running.
     pub(super) hook: Option<RunningHook>,
@@ -70,6 +72,7 @@ impl Run {
             spec,
             began: now,
             is_executed: false,
+            executed: now,
             stage: Stage::Preparing,
             hook: None,
             has_come_up: false,

@@ -78,6 +78,11 @@ impl Instance {
         self.timers.get(Slot::Delay)
     }
 
+    /// When its run will have lasted as long as `max_runtime` allows.
+    pub fn must_end_by(&self) -> Option<Time> {
+        self.program.max_runtime.and_then(|_| self.timers.get(Slot::Life))
+    }
+
     /// Restarts as the policy's limit would count them at `now`.
     pub fn failures(&self, now: Time) -> u32 {
         let up = self.run_began().filter(|_| self.state == State::Running).map(|began| now.since(began));

@@ -37,6 +37,7 @@ pub fn program(name: &str) -> ProgramSpec {
         autostart: true,
         restart: RestartPolicy::DEFAULT,
         startsecs: s(1),
+        max_runtime: None,
         exit_codes: vec![0],
         depends_on: Vec::new(),
         restart_with: Vec::new(),

@@ -12,6 +12,7 @@ mod common;
 mod container;
 mod depend;
 mod extremes;
+mod life;
 mod order;
 mod policies;
 mod readiness;

@@ -51,6 +51,7 @@ pub(super) fn program(
         autostart: process.autostart,
         restart: restart(context, process),
         startsecs: seconds(process.startsecs),
+        max_runtime: None,
         exit_codes: process.exitcodes.clone(),
         depends_on: Vec::new(),
         restart_with: Vec::new(),
