@@ -380,6 +380,7 @@ fn build_program<'t>(
         startsecs: rules.startsecs,
         max_runtime: rules.max_runtime,
         exit_codes: rules.exit_codes.clone(),
+        on_exit: rules.on_exit.clone(),
         depends_on: Vec::new(),
         restart_with: Vec::new(),
         priority: rules.priority,

@@ -773,6 +773,16 @@ pub static KEYS: &[Key] = &[
     )
     .shaped(Shape::Special(shape::exitcodes)),
     rules(
+        "on_exit",
+        "table",
+        "{}",
+        "what certain ends mean, whatever `restart` says: exit statuses (`75`), ranges (`\"100-109\"`), signals (`HUP`), `signal`, \
+         `failure`, `spawn-error` or `oom`, and for each `success`, `failure`, `restart`, `restart-now`, `stop`, `fatal`, `exit` or \
+         `restart-all`",
+        Rules::on_exit,
+    )
+    .shaped(Shape::Special(shape::on_exit)),
+    rules(
         "backoff",
         "table or preset",
         "{ delay = \"500ms\", factor = 2, max = \"60s\", jitter = 0, reset_after = \"10s\" }",

@@ -137,6 +137,7 @@ fn program(number: u32, priority: u32) -> ProgramSpec {
         startsecs: Duration::ZERO,
         max_runtime: None,
         exit_codes: vec![0],
+        on_exit: Default::default(),
         depends_on: Vec::new(),
         restart_with: Vec::new(),
         priority: i64::from(priority),

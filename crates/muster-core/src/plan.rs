@@ -155,6 +155,7 @@ fn has_same_rules(was: &ProgramSpec, program: &ProgramSpec) -> bool {
         startsecs,
         max_runtime,
         exit_codes,
+        on_exit,
         depends_on,
         restart_with,
         priority,
@@ -179,6 +180,7 @@ fn has_same_rules(was: &ProgramSpec, program: &ProgramSpec) -> bool {
         && was.startsecs == *startsecs
         && was.max_runtime == *max_runtime
         && was.exit_codes == *exit_codes
+        && was.on_exit == *on_exit
         && was.depends_on == *depends_on
         && was.restart_with == *restart_with
         && was.priority == *priority

@@ -30,6 +30,7 @@ pub fn configuration(instance: &Instance, in_force: &InForce, reader: Reader) ->
         startsecs,
         max_runtime,
         exit_codes,
+        on_exit,
         depends_on,
         restart_with,
         priority,
@@ -63,6 +64,8 @@ pub fn configuration(instance: &Instance, in_force: &InForce, reader: Reader) ->
     put("startsecs", seconds(*startsecs));
     put("max_runtime", json!(max_runtime.map(seconds)));
     put("exitcodes", json!(exit_codes));
+    let rules = on_exit.iter().map(|rule| (rule.on.to_string(), json!(rule.then.name())));
+    put("on_exit", Value::Object(rules.gather()));
     put("backoff", backoff(restart));
     let depends_on = depends_on.iter().map(|on| (on.program.clone(), json!(on.condition.name())));
     put("depends_on", Value::Object(depends_on.gather()));

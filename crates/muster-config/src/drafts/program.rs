@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use muster_spec::{
-    Essential, Exceeded, Forget, Judged, Kind, Leftovers, Limit, Preset, ProgramSpec, Reset, RestartPolicy,
+    Essential, Exceeded, ExitRules, Forget, Judged, Kind, Leftovers, Limit, Preset, ProgramSpec, Reset, RestartPolicy,
     RestartWhen, Signal, Span, StartFailures, StopKill, StopScope, StopSpec, StopStep,
 };
 
@@ -41,6 +41,7 @@ pub(crate) struct Rules {
     pub(crate) startsecs: Duration,
     pub(crate) max_runtime: Option<Duration>,
     pub(crate) exit_codes: Vec<u8>,
+    pub(crate) on_exit: ExitRules,
     pub(crate) priority: i64,
     pub(crate) numprocs: NumprocsDraft,
     pub(crate) essential: Essential,
@@ -79,6 +80,7 @@ impl Default for Rules {
             startsecs: Duration::from_secs(1),
             max_runtime: None,
             exit_codes: vec![0],
+            on_exit: ExitRules::default(),
             priority: 999,
             numprocs: NumprocsDraft::default(),
             essential: Essential::No,
@@ -115,6 +117,7 @@ impl Rules {
             startsecs: program.startsecs,
             max_runtime: program.max_runtime,
             exit_codes: program.exit_codes.clone(),
+            on_exit: program.on_exit.clone(),
             priority: program.priority,
             essential: program.essential,
             signals: steps.iter().map(|step| step.signal).collect(),
@@ -137,6 +140,7 @@ impl Rules {
             startsecs: self.startsecs,
             max_runtime: self.max_runtime,
             exit_codes: self.exit_codes.clone(),
+            on_exit: self.on_exit.clone(),
             priority: self.priority,
             essential: self.essential,
             stop: self.stop(),

@@ -54,6 +54,8 @@ pub(super) struct Run {
     pub(super) cause: Option<StopCause>,
     /// The signal that a client had sent to it last.
     pub(super) signalled: Option<(Signal, Principal)>,
+    /// Whether the kernel is known to have killed a process for lack of memory at about the time it ends.
+    pub(super) is_out_of_memory: bool,
     /// Whether its readiness rule has been met.
     pub(super) said_ready: bool,
     /// Whether it was ready at the last check, and whether it ever was.
@@ -82,6 +84,7 @@ impl Run {
             stop: None,
             cause: None,
             signalled: None,
+            is_out_of_memory: false,
             said_ready: false,
             was_ready_now: false,
             was_ready: false,

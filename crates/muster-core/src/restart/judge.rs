@@ -4,12 +4,20 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use muster_spec::{Exceeded, Forget, Judged, Limit, Reset, RestartPolicy, RestartWhen, StartFailures, Successes};
+use muster_spec::{
+    Exceeded, ExitAction, Forget, Judged, Limit, Reset, RestartPolicy, RestartWhen, StartFailures, Successes,
+};
 
 use super::delay::{self, chosen};
 use super::{Decision, Ended};
+use crate::restart::verdict::Ruled;
 use crate::restart::{Again, CountReset, DelayRule, Verdict};
 use crate::time::Time;
+
+mod by_rule;
+
+pub use by_rule::judge_by_rule;
+pub(crate) use by_rule::{AT_ONCE, WITHIN};
 
 /// How far a start that waits for the end of a window must be beyond it: a window closes when more than its length has
 /// passed.
@@ -36,6 +44,8 @@ pub struct Tally {
     starts_in_window: u32,
     /// Whether the next start is an automatic restart.
     is_automatic: bool,
+    /// When it was restarted at once by a rule of `on_exit`, the latest first.
+    at_once: [Option<Time>; by_rule::AT_ONCE],
 }
 
 /// Decides what follows this end. `random` is from 0 to 1.
@@ -45,6 +55,12 @@ pub fn decide(policy: &RestartPolicy, tally: &mut Tally, ended: Ended, random: f
 
 /// Decides what follows this end, and by which rule. `random` is from 0 to 1.
 pub fn judge(policy: &RestartPolicy, tally: &mut Tally, ended: Ended, random: f64) -> Verdict {
+    judge_with(policy, tally, ended, random, None)
+}
+
+fn judge_with(policy: &RestartPolicy, tally: &mut Tally, ended: Ended, random: f64, ruled: Option<Ruled>) -> Verdict {
+    let is_forced = ruled.is_some_and(|ruled| ruled.rule.then.restarts());
+    let by = ruled.map(|ruled| ruled.rule);
     let reset = resets(policy, ended).filter(|_| tally.failures > 0 || policy.backoff.reset == Reset::OnRunning);
     if reset.is_some() {
         tally.forgive();
@@ -52,20 +68,22 @@ pub fn judge(policy: &RestartPolicy, tally: &mut Tally, ended: Ended, random: f6
     let is_failed_start = policy.start_failures == StartFailures::Retry && !ended.was_running;
     let success = ended.success && !is_failed_start;
     let wanted = match policy.when {
-        _ if is_failed_start => true,
+        _ if is_failed_start || is_forced => true,
         RestartWhen::Never => false,
         RestartWhen::OnFailure => !success,
         RestartWhen::Always | RestartWhen::UnlessStopped => true,
     };
     if !wanted {
-        return Verdict::Final { when: policy.when, success };
+        return Verdict::Final { when: policy.when, success, by };
     }
-    if policy.start_failures == StartFailures::Final && !ended.was_spawned {
+    if policy.start_failures == StartFailures::Final && !ended.was_spawned && !is_forced {
         return Verdict::NeverStarted;
     }
     let rule = match reset {
         Some(CountReset::WasRunning) => DelayRule::AtOnceAfterRunning,
-        _ if success && policy.successes == Successes::Forgive => DelayRule::AfterSuccess(policy.backoff.delay),
+        _ if success && policy.successes == Successes::Forgive && !is_forced => {
+            DelayRule::AfterSuccess(policy.backoff.delay)
+        }
         _ => delay::rule(&policy.backoff, tally.failures),
     };
     let is_counted = !matches!(rule, DelayRule::AtOnceAfterRunning | DelayRule::AfterSuccess(_));
@@ -73,17 +91,22 @@ pub fn judge(policy: &RestartPolicy, tally: &mut Tally, ended: Ended, random: f6
         tally.forgive();
     }
     if is_counted && policy.retries().is_some_and(|retries| used(policy, tally) >= retries) {
-        return Verdict::GivenUp { limit: policy.limit, used: used(policy, tally), window: Duration::ZERO, reset };
+        let used = used(policy, tally);
+        return Verdict::GivenUp { limit: policy.limit, used, window: Duration::ZERO, reset, by };
     }
     // An end after which `restart` alone would not restart.
-    let is_only_a_failed_start = is_failed_start && (ended.success || policy.when == RestartWhen::Never);
+    let is_only_a_failed_start = is_failed_start && !is_forced && (ended.success || policy.when == RestartWhen::Never);
     let again = again(policy, is_only_a_failed_start);
-    go_on(policy, tally, ended, random, Again { success, rule, reset, ..again })
+    go_on(policy, tally, ended, random, Again { success, rule, reset, ruled, ..again })
 }
 
 /// Decides what follows a failed spawn: as [`judge`], but never without a delay.
 pub fn judge_failed_start(policy: &RestartPolicy, tally: &mut Tally, ended: Ended, random: f64) -> Verdict {
-    match judge(policy, tally, ended, random) {
+    not_at_once(judge(policy, tally, ended, random))
+}
+
+fn not_at_once(verdict: Verdict) -> Verdict {
+    match verdict {
         Verdict::Again(again) if again.delay < FAILED_START_FLOOR => Verdict::Again(Again {
             delay: FAILED_START_FLOOR,
             delay_min: FAILED_START_FLOOR,
@@ -137,7 +160,7 @@ fn go_on(policy: &RestartPolicy, tally: &mut Tally, ended: Ended, random: f64, a
         let opened = tally.window_opened.unwrap_or_default();
         match (then, judged) {
             (Exceeded::Fatal, Judged::AtEnd) => {
-                return over_the_rate(policy, tally, ended.at + again.delay, again.reset);
+                return over_the_rate(policy, tally, ended.at + again.delay, &again);
             }
             (Exceeded::Fatal, Judged::AtStart) => {}
             (Exceeded::WaitOut, _) => {
@@ -176,6 +199,7 @@ fn again(policy: &RestartPolicy, is_failed_start: bool) -> Again {
         when: policy.when,
         success: false,
         is_failed_start,
+        ruled: None,
     }
 }
 
@@ -184,15 +208,16 @@ pub fn refuse_start(policy: &RestartPolicy, tally: &Tally, now: Time) -> Option<
     match policy.limit {
         Limit::Rate { starts, judged: Judged::AtStart, then: Exceeded::Fatal, .. } => {
             let is_over = tally.is_automatic && tally.next_in_window(policy.limit, now) > starts;
-            is_over.then(|| over_the_rate(policy, tally, now, None))
+            is_over.then(|| over_the_rate(policy, tally, now, &again(policy, false)))
         }
         _ => None,
     }
 }
 
-fn over_the_rate(policy: &RestartPolicy, tally: &Tally, next_start: Time, reset: Option<CountReset>) -> Verdict {
+fn over_the_rate(policy: &RestartPolicy, tally: &Tally, next_start: Time, again: &Again) -> Verdict {
     let window = tally.window_opened.map_or(Duration::ZERO, |opened| next_start.since(opened));
-    Verdict::GivenUp { limit: policy.limit, used: tally.starts_in_window, window, reset }
+    let by = again.ruled.map(|ruled| ruled.rule);
+    Verdict::GivenUp { limit: policy.limit, used: tally.starts_in_window, window, reset: again.reset, by }
 }
 
 /// Number of retries used.
@@ -232,7 +257,8 @@ impl Verdict {
         match self {
             Verdict::Again(again) => Decision::Restart { delay: again.delay },
             Verdict::GivenUp { .. } | Verdict::NeverStarted => Decision::GiveUp,
-            Verdict::Final { .. } | Verdict::Stopped | Verdict::Held => Decision::Stay,
+            Verdict::Ruled { rule, .. } if rule.then == ExitAction::Fatal => Decision::GiveUp,
+            Verdict::Final { .. } | Verdict::Ruled { .. } | Verdict::Stopped | Verdict::Held => Decision::Stay,
         }
     }
 }

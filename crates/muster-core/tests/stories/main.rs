@@ -13,6 +13,7 @@ mod container;
 mod depend;
 mod extremes;
 mod life;
+mod on_exit;
 mod order;
 mod policies;
 mod readiness;

@@ -53,6 +53,7 @@ pub(super) fn program(
         startsecs: seconds(process.startsecs),
         max_runtime: None,
         exit_codes: process.exitcodes.clone(),
+        on_exit: muster_spec::ExitRules::default(),
         depends_on: Vec::new(),
         restart_with: Vec::new(),
         priority: process.priority,

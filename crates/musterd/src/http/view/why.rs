@@ -67,7 +67,7 @@ fn tell_end(shared: &Shared, supervisor: &Supervisor, past: &PastRun) -> Vec<Str
     };
     match &past.cause {
         Some(cause) => {
-            story.push(format!("musterd ended it: {}", cause_words(cause)));
+            story.push(format!("musterd ended it: {}", cause_words(&shared.supervisor.borrow(), cause)));
             story.extend(escalated(past, cause));
         }
         None => story.extend(tell_signal(shared, past)),
