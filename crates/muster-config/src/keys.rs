@@ -777,6 +777,14 @@ pub static KEYS: &[Key] = &[
     rules("startsecs", "duration", "1", "how long a run must stay up to be RUNNING; 0 is at once", Rules::startsecs)
         .because("supervisord's"),
     rules(
+        "max_runtime",
+        "duration",
+        "\"0s\"",
+        "how long a run may last from its execution on; after that it has failed, and is stopped and restarted by the policy; \
+         0 is without end",
+        Rules::max_runtime,
+    ),
+    rules(
         "exitcodes",
         "list of numbers",
         "[0]",
@@ -784,6 +792,16 @@ pub static KEYS: &[Key] = &[
         Rules::exitcodes,
     )
     .shaped(Shape::Special(shape::exitcodes)),
+    rules(
+        "on_exit",
+        "table",
+        "{}",
+        "what certain ends mean, whatever `restart` says: exit statuses (`75`), ranges (`\"100-109\"`), signals (`HUP`), `signal`, \
+         `failure`, `spawn-error` or `oom`, and for each `success`, `failure`, `restart`, `restart-now`, `stop`, `fatal`, `exit` or \
+         `restart-all`",
+        Rules::on_exit,
+    )
+    .shaped(Shape::Special(shape::on_exit)),
     rules(
         "backoff",
         "table or preset",

@@ -4,7 +4,7 @@
 //! one of several words or a number within bounds names its [`Shape`] in the registry as well. Any value may be given as a
 //! template, so every shape accepts template text: the schema never rejects what a load accepts.
 
-use muster_spec::{Exceeded, OnFailure, RestartWhen, Securebits, Signal};
+use muster_spec::{Exceeded, ExitAction, OnFailure, RestartWhen, Securebits, Signal};
 use serde_json::{Value, json};
 
 use crate::keys::{Key, Table};
@@ -167,6 +167,11 @@ pub(crate) fn jitter() -> Value {
 /// `exitcodes`.
 pub(crate) fn exitcodes() -> Value {
     one_or_several(&or_interpolated(whole(0, 255)))
+}
+
+/// `on_exit`: an action for each kind of end.
+pub(crate) fn on_exit() -> Value {
+    json!({ "type": "object", "additionalProperties": or_interpolated(json!({ "enum": ExitAction::WORDS })) })
 }
 
 /// `reloadsignal`: empty for none.

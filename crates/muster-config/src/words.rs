@@ -2,6 +2,8 @@
 //!
 //! Where the user's value can be translated, the hint contains it, ready to be pasted.
 
+mod systemd;
+
 use muster_spec::is_valid_name;
 
 use crate::diagnostic::{Place, Report, Severity};
@@ -277,7 +279,7 @@ fn program_word(word: &str, value: &Value<'_>) -> Option<String> {
     supervisords(word, value)
         .or_else(|| supervisords_events(word, value))
         .or_else(|| dockers(word, value))
-        .or_else(|| systemds(word))
+        .or_else(|| systemd::systemds(word))
 }
 
 fn supervisords(word: &str, value: &Value<'_>) -> Option<String> {
@@ -366,39 +368,6 @@ fn dockers(word: &str, value: &Value<'_>) -> Option<String> {
         "ports" | "image" | "volumes" | "container_name" => {
             "a program runs inside this container: leave it out".to_owned()
         }
-        _ => return None,
-    })
-}
-
-fn systemds(word: &str) -> Option<String> {
-    Some(match word {
-        "timeoutstartsec" | "start_timeout_sec" => {
-            "it is called start_timeout, and is for programs with ready".to_owned()
-        }
-        "watchdogsec" => "it is called watchdog".to_owned(),
-        "notification-fd" | "notify" | "ready_fd" => "ready = \"notify\", or ready = { fd = 3 }".to_owned(),
-        "partof" | "bindsto" => "restart_with = [\"…\"] restarts it with another".to_owned(),
-        "execstart" => "it is called command".to_owned(),
-        "execstartpre" => "it is called pre_start".to_owned(),
-        "execstartpost" => "it is called post_start".to_owned(),
-        "execstop" => "it is called pre_stop; stopsignal follows it".to_owned(),
-        "execstoppost" | "finish" => "it is called post_stop".to_owned(),
-        "capabilityboundingset" | "ambientcapabilities" => "it is called capabilities".to_owned(),
-        "ioschedulingclass" | "ioschedulingpriority" | "ioprio" => {
-            "it is called ionice: ionice = \"best-effort:7\"".to_owned()
-        }
-        "cpuschedulingpolicy" | "cpuschedulingpriority" | "scheduler" => {
-            "it is called sched: sched = \"batch\"".to_owned()
-        }
-        "cpuaffinity" | "affinity" | "cpuset" => "it is called cpus: cpus = \"0-3\"".to_owned(),
-        "nonewprivileges" => "it is called no_new_privileges".to_owned(),
-        "execreload" => "reloadsignal names the signal that reloads".to_owned(),
-        "restartsec" | "restart_delay" | "restart_sec" => "backoff = { delay = \"…\" }".to_owned(),
-        "timeoutstopsec" => "it is called stopwaitsecs".to_owned(),
-        "killmode" => "stop_kill selects what a stop ends, stop_scope what gets stopsignal".to_owned(),
-        "startlimitburst" | "max_retries" | "max_restarts" => "it is called startretries".to_owned(),
-        "after" | "requires" | "wants" | "before" => DEPENDENCIES.to_owned(),
-        "description" | "name" => "the name is that of the table, [program.NAME]: leave it out".to_owned(),
         _ => return None,
     })
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_spec::{Essential, Hooks, InstanceSpec, Kind, Leftovers, Numprocs, ProcessSpec, ProgramSpec, RestartPolicy};
+use muster_spec::{
+    Essential, ExitRules, Hooks, InstanceSpec, Kind, Leftovers, Numprocs, ProcessSpec, ProgramSpec, RestartPolicy,
+};
 use muster_spec::{StopKill, StopScope, StopSpec};
 
 /// Stands for the program of an instance that is being restored.
@@ -22,7 +24,9 @@ pub(crate) fn no_program() -> Arc<ProgramSpec> {
         autostart: false,
         restart: RestartPolicy::DEFAULT,
         startsecs: Duration::ZERO,
+        max_runtime: None,
         exit_codes: Vec::new(),
+        on_exit: ExitRules::default(),
         depends_on: Vec::new(),
         restart_with: Vec::new(),
         priority: 0,

@@ -26,6 +26,8 @@ pub enum Asker {
     Memory,
     /// The restart of a program that this one restarts with.
     RestartWith,
+    /// The end of this instance, with a rule of `on_exit` that restarts all programs.
+    RestartAll(InstanceId),
 }
 
 /// Why the supervisor ended a run.
@@ -64,6 +66,11 @@ pub enum StopCause {
     StartTimeout,
     /// Its process did not execute the program in time.
     ExecTimeout,
+    /// It has lasted as long as it may.
+    MaxRuntime {
+        /// How long that is.
+        max: Duration,
+    },
 }
 
 impl StopCause {
@@ -76,7 +83,7 @@ impl StopCause {
     pub const fn word(&self) -> &'static str {
         match self {
             StopCause::Asked(Asker::Stop(_)) => "stop",
-            StopCause::Asked(Asker::Restart(_) | Asker::RestartWith) => "restart",
+            StopCause::Asked(Asker::Restart(_) | Asker::RestartWith | Asker::RestartAll(_)) => "restart",
             StopCause::Asked(Asker::Reload(_)) => "reload",
             StopCause::Asked(Asker::Probe) | StopCause::Probe { .. } => "probe",
             StopCause::Shutdown => "shutdown",
@@ -85,6 +92,7 @@ impl StopCause {
             StopCause::Hook { .. } => "hook",
             StopCause::StartTimeout => "start_timeout",
             StopCause::ExecTimeout => "exec_timeout",
+            StopCause::MaxRuntime { .. } => "max_runtime",
         }
     }
 }
@@ -97,6 +105,7 @@ impl fmt::Display for StopCause {
             StopCause::Asked(Asker::Memory) => f.write_str("it had too much memory"),
             StopCause::Asked(Asker::Reload(_)) => f.write_str("the configuration changed"),
             StopCause::Asked(Asker::RestartWith) => f.write_str("a program it restarts with was restarted"),
+            StopCause::Asked(Asker::RestartAll(_)) => f.write_str("on_exit of a program restarted all"),
             StopCause::Shutdown => f.write_str("the daemon is shutting down"),
             StopCause::Probe { name, detail } => write!(f, "probe {name:?} failed: {detail}"),
             StopCause::Watchdog { silent: Some(silent) } => {
@@ -107,6 +116,7 @@ impl fmt::Display for StopCause {
             StopCause::Memory { detail } => write!(f, "memory: {detail}"),
             StopCause::StartTimeout => f.write_str("it did not become ready in time"),
             StopCause::ExecTimeout => f.write_str("its program was not executed in time"),
+            StopCause::MaxRuntime { max } => write!(f, "it was still running after max_runtime = {}", Span(*max)),
         }
     }
 }
@@ -128,6 +138,8 @@ pub enum ShutdownReason {
     Command(Principal),
     /// An essential instance exited and will not be restarted.
     Essential(InstanceId),
+    /// A rule of `on_exit` about the end of this instance says so.
+    OnExit(InstanceId),
     /// A probe of this instance failed, with `on_failure = "shutdown"`.
     Probe(InstanceId),
     /// This instance had too much memory, with `action = "shutdown"`.
@@ -144,6 +156,7 @@ impl ShutdownReason {
             ShutdownReason::Program { signal, .. } => *signal,
             ShutdownReason::Command(_)
             | ShutdownReason::Essential(_)
+            | ShutdownReason::OnExit(_)
             | ShutdownReason::Probe(_)
             | ShutdownReason::Memory(_)
             | ShutdownReason::Done => None,

@@ -70,6 +70,11 @@ pub enum Input {
         /// Its exit status or signal.
         exit: Exit,
     },
+    /// The kernel has killed a process for lack of memory, probably the main process of this run: its `Exited` follows.
+    OutOfMemory {
+        /// The run.
+        run: RunId,
+    },
     /// The PID recorded as this run's main process no longer belongs to it, and no other process replaces it.
     MainLost {
         /// The run.

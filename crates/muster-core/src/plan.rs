@@ -153,7 +153,9 @@ fn has_same_rules(was: &ProgramSpec, program: &ProgramSpec) -> bool {
         autostart,
         restart,
         startsecs,
+        max_runtime,
         exit_codes,
+        on_exit,
         depends_on,
         restart_with,
         priority,
@@ -176,7 +178,9 @@ fn has_same_rules(was: &ProgramSpec, program: &ProgramSpec) -> bool {
         && was.autostart == *autostart
         && was.restart == *restart
         && was.startsecs == *startsecs
+        && was.max_runtime == *max_runtime
         && was.exit_codes == *exit_codes
+        && was.on_exit == *on_exit
         && was.depends_on == *depends_on
         && was.restart_with == *restart_with
         && was.priority == *priority

@@ -79,6 +79,7 @@ mod checks;
 mod configure;
 mod ending;
 mod hooks;
+mod life;
 mod run;
 mod stopping;
 mod view;
@@ -121,6 +122,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) effects: &'a mut VecDeque<Effect>,
     pub(crate) changes: &'a mut VecDeque<Change>,
     pub(crate) next_run: &'a mut u64,
+    /// When a rule of `on_exit` restarted all programs last.
+    pub(crate) all_restarted: Option<Time>,
     /// Whether its program has a dependency that does not hold.
     pub(crate) is_blocked: bool,
     pub(crate) random: &'a mut Random,
@@ -150,6 +153,8 @@ pub struct Instance {
     was_stopped_by_hand: bool,
     /// Whether the end of its run is final, because it is being stopped for a failed probe.
     fails_for_good: bool,
+    /// Whether its last end restarts all programs; the supervisor has yet to do that.
+    wants_all_restarted: bool,
     /// Whether `pre_start` has succeeded before.
     was_prepared: bool,
     /// The stop batch it belongs to.
@@ -177,6 +182,7 @@ impl Instance {
             is_leaving: false,
             was_stopped_by_hand: false,
             fails_for_good: false,
+            wants_all_restarted: false,
             was_prepared: false,
             batch: None,
         }
@@ -277,6 +283,22 @@ impl Instance {
         }
     }
 
+    /// Whether its last end restarts all programs, once.
+    pub(crate) fn take_restart_of_all(&mut self) -> bool {
+        std::mem::take(&mut self.wants_all_restarted)
+    }
+
+    /// Starts together with others once all of them are down, and keeps its count.
+    pub(crate) fn wait_for_others(&mut self, turn: &mut Turn<'_>) {
+        self.hold();
+        self.begin_run_or_wait(turn);
+    }
+
+    /// The kernel has killed a process for lack of memory; the end of the run may follow.
+    pub(crate) fn out_of_memory(&mut self) {
+        self.run.iter_mut().for_each(|run| run.is_out_of_memory = true);
+    }
+
     /// Ends the hold: the others are down.
     pub(crate) fn release(&mut self, turn: &mut Turn<'_>) {
         self.is_held = false;
@@ -289,6 +311,7 @@ impl Instance {
     pub(crate) fn executed(&mut self, turn: &mut Turn<'_>) {
         let Some(run) = self.run.as_mut().filter(|run| !run.is_executed) else { return };
         run.is_executed = true;
+        run.executed = turn.now;
         self.tally.shortages = 0;
         if self.state != State::Starting || run.stop.is_some() {
             return;
@@ -298,6 +321,7 @@ impl Instance {
         } else {
             self.timers.arm(Slot::Start, turn.now + self.program.startsecs);
         }
+        self.limit_life(turn);
         self.begin_checks(turn);
         self.come_up(turn);
     }
@@ -368,6 +392,7 @@ impl Instance {
             Some(Slot::Watchdog) => self.watchdog_expired(turn),
             Some(Slot::Check) => self.start_checks(turn),
             Some(Slot::Hook) => self.hook_deadline(turn),
+            Some(Slot::Life) => self.life_deadline(turn),
         }
         true
     }

@@ -13,8 +13,10 @@ use std::time::Duration;
 
 use crate::time::Time;
 
-pub use judge::{Tally, decide, judge, judge_failed_start, judge_shortage, refuse_start, used, would_reset};
-pub use verdict::{Again, CountReset, DelayRule, Verdict};
+pub use judge::{
+    Tally, decide, judge, judge_by_rule, judge_failed_start, judge_shortage, refuse_start, used, would_reset,
+};
+pub use verdict::{Again, Bound, CountReset, DelayRule, Ruled, Verdict};
 
 /// The end of a run, as input to the policy.
 #[derive(Clone, Copy, Debug)]

@@ -9,6 +9,7 @@ pub(crate) mod checkpoint;
 mod commands;
 mod depend;
 mod ending;
+mod on_exit;
 mod reload;
 mod select;
 mod waves;
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use muster_spec::{Goal, InstanceId, OnFailure, ProgramSpec, RunId, State};
+use muster_spec::{InstanceId, OnFailure, ProgramSpec, RunId, State};
 
 pub use self::checkpoint::Checkpoint;
 use crate::batch::{Batches, Purpose};
@@ -29,7 +30,7 @@ use crate::effect::{Effect, Input};
 use crate::graph::Graph;
 use crate::health::{Health, ProbeOutcome, Readiness};
 use crate::order::start_order;
-use crate::program::{FinalEnd, Instance, Turn};
+use crate::program::{Instance, Turn};
 use crate::random::Random;
 use crate::request::{Change, Failure, Outcome, RequestId, Requests};
 use crate::settings::Settings;
@@ -75,6 +76,8 @@ pub struct Supervisor {
     shutdown: Option<Shutdown>,
     has_exited: bool,
     next_run: u64,
+    /// When a rule of `on_exit` restarted all programs last.
+    all_restarted: Option<Time>,
     random: Random,
 }
 
@@ -108,6 +111,7 @@ impl Supervisor {
             shutdown: None,
             has_exited: false,
             next_run: 0,
+            all_restarted: None,
             random: Random::seeded(seed),
         }
     }
@@ -130,6 +134,7 @@ impl Supervisor {
                 self.tell_run(now, run, |instance, turn| instance.not_spawned(turn, error));
             }
             Input::Exited { run, exit } => self.tell_run(now, run, |instance, turn| instance.exited(turn, exit)),
+            Input::OutOfMemory { run } => self.tell_run(now, run, |instance, _| instance.out_of_memory()),
             Input::MainLost { run } => self.tell_run(now, run, |instance, turn| instance.main_lost(turn)),
             Input::TreeGone { run } => self.tell_run(now, run, |instance, turn| instance.tree_gone(turn)),
             Input::LeftBehind { run, left } => {
@@ -281,6 +286,7 @@ impl Supervisor {
             effects: &mut self.effects,
             changes: &mut self.changes,
             next_run: &mut self.next_run,
+            all_restarted: self.all_restarted,
             is_blocked: self.graph.is_blocked(place),
             random: &mut self.random,
         };
@@ -430,6 +436,7 @@ impl Supervisor {
                     self.advance_batch(now, batch);
                 }
                 self.follow_essential_end(now, change.instance);
+                self.follow_restart_of_all(now, change.instance);
                 self.tell_of_vain_waits(&change);
                 if self.leaving > 0 {
                     self.give_up_requests_for(change.instance);
@@ -448,15 +455,5 @@ impl Supervisor {
     fn reply_all(&mut self, finished: impl IntoIterator<Item = (RequestId, Outcome)>) {
         let replies = finished.into_iter().map(|(request, outcome)| Effect::Reply { request, outcome });
         self.effects.extend(replies);
-    }
-
-    /// Shuts the daemon down if the instance that changed is essential and has exited for good.
-    fn follow_essential_end(&mut self, now: Time, id: InstanceId) {
-        let instance = self.instance(id);
-        let is_its_own = instance.goal() == Goal::Up || instance.was_stopped_for_failure();
-        let ends_all = |end: &FinalEnd| instance.program().essential.ends_with(end.success);
-        if let Some(end) = instance.final_end().filter(|end| is_its_own && self.shutdown.is_none() && ends_all(end)) {
-            self.begin_shutdown(now, ShutdownReason::Essential(id), None, end.code);
-        }
     }
 }

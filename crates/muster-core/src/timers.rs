@@ -26,9 +26,15 @@ pub enum Slot {
     Check,
     /// A hook of the run must have ended.
     Hook,
+    /// The run has lasted as long as it may.
+    Life,
 }
 
-const SLOTS: [Slot; 7] = [Slot::Start, Slot::Delay, Slot::Stop, Slot::Ready, Slot::Watchdog, Slot::Check, Slot::Hook];
+const SLOTS: [Slot; 8] =
+    [Slot::Start, Slot::Delay, Slot::Stop, Slot::Ready, Slot::Watchdog, Slot::Check, Slot::Hook, Slot::Life];
+
+/// The slots that stay with a run while it is up.
+const OF_A_LIFE: [Slot; 3] = [Slot::Watchdog, Slot::Check, Slot::Life];
 
 /// The deadlines of one instance.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -54,10 +60,9 @@ impl Timers {
 
     /// Clears all slots except those that stay with a run while it is up.
     pub fn clear_for_running(&mut self) {
-        let (watchdog, check) = (self.get(Slot::Watchdog), self.get(Slot::Check));
+        let kept = OF_A_LIFE.map(|slot| (slot, self.get(slot)));
         self.clear();
-        self.slots[Slot::Watchdog as usize] = watchdog;
-        self.slots[Slot::Check as usize] = check;
+        kept.into_iter().for_each(|(slot, at)| self.slots[slot as usize] = at);
     }
 
     /// Clears all slots.
@@ -104,5 +109,14 @@ mod tests {
         assert_eq!(timers.take_due(at(3)), Some(Slot::Delay));
         assert_eq!(timers.take_due(at(3)), None);
         assert_eq!(timers.earliest(), Some(at(4)));
+    }
+
+    #[test]
+    fn deadlines_of_a_life_stay_when_it_comes_up() {
+        let mut timers = Timers::default();
+        SLOTS.into_iter().for_each(|slot| timers.arm(slot, at(1)));
+        timers.clear_for_running();
+        let left: Vec<Slot> = SLOTS.into_iter().filter(|&slot| timers.get(slot).is_some()).collect();
+        assert_eq!(left, OF_A_LIFE);
     }
 }

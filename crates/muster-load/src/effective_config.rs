@@ -28,7 +28,9 @@ pub fn configuration(instance: &Instance, in_force: &InForce, reader: Reader) ->
         autostart,
         restart,
         startsecs,
+        max_runtime,
         exit_codes,
+        on_exit,
         depends_on,
         restart_with,
         priority,
@@ -60,7 +62,10 @@ pub fn configuration(instance: &Instance, in_force: &InForce, reader: Reader) ->
     put("start_failures", json!(restart.start_failures.name()));
     put("restart_limit", restart_limit(restart.limit));
     put("startsecs", seconds(*startsecs));
+    put("max_runtime", json!(max_runtime.map(seconds)));
     put("exitcodes", json!(exit_codes));
+    let rules = on_exit.iter().map(|rule| (rule.on.to_string(), json!(rule.then.name())));
+    put("on_exit", Value::Object(rules.gather()));
     put("backoff", backoff(restart));
     let depends_on = depends_on.iter().map(|on| (on.program.clone(), json!(on.condition.name())));
     put("depends_on", Value::Object(depends_on.gather()));

@@ -168,6 +168,7 @@ fn began_because(reason: &ShutdownReason, waits_in_vain: bool, timeline: &Timeli
         ShutdownReason::Essential(id) => {
             format!("{:?} is essential and has ended for good", timeline.lane(*id).name)
         }
+        ShutdownReason::OnExit(id) => format!("{:?} has ended, and its on_exit ends all", timeline.lane(*id).name),
         ShutdownReason::Probe(id) => format!("a probe of {:?} failed for good", timeline.lane(*id).name),
         ShutdownReason::Memory(id) => format!("{:?} had too much memory", timeline.lane(*id).name),
         ShutdownReason::Done if waits_in_vain => {
@@ -237,7 +238,9 @@ fn decided(change: &Change, lane: &Lane, seed: Option<u64>) -> String {
     };
     match (&change.ended, change.to) {
         // A success is shown with the statuses that count as one.
-        (Some((RunEnd::Exited(Exit::Code(code)), _)), State::Exited) if lane.exit_codes.contains(code) => {
+        (Some((RunEnd::Exited(Exit::Code(code)), _)), State::Exited)
+            if lane.exit_codes.contains(code) && matches!(verdict, Verdict::Final { by: None, .. }) =>
+        {
             let codes: Vec<String> = lane.exit_codes.iter().map(u8::to_string).collect();
             format!("{verdict}; {code} is in exitcodes [{}]", codes.join(", "))
         }

@@ -53,6 +53,10 @@ enum Coming {
     Memory {
         run: RunId,
     },
+    /// The kernel kills the main process for lack of memory.
+    OutOfMemory {
+        run: RunId,
+    },
     /// A watchdog message, repeated at this interval.
     Ping {
         run: RunId,
@@ -271,6 +275,10 @@ impl<'a> World<'a> {
                 let detail = "too much, as the script says".to_owned();
                 self.inputs.push_back(Input::MemoryExceeded { run, detail });
             }
+            Coming::OutOfMemory { run } => {
+                self.inputs.push_back(Input::OutOfMemory { run });
+                self.end(run, Exit::Signal { signal: Signal::KILL, core_dumped: false });
+            }
             Coming::Ping { run, every } => self.ping(at, run, every),
             Coming::HookEnd { run, hook, exit } => self.hook_ends(run, hook, exit),
             Coming::LeftoverEnd { run } => self.gone(run),
@@ -416,6 +424,7 @@ impl<'a> World<'a> {
                 return self.births.push_back(Input::SpawnFailed { run, error });
             }
             Outcome::Ends { exit, after } => self.expect(now + after, Coming::Exit { run, exit }),
+            Outcome::OutOfMemory { after } => self.expect(now + after, Coming::OutOfMemory { run }),
             Outcome::Hangs => {}
         }
         self.runs.insert(run, Run { began: now, planned, is_over: false, is_leftover_asked: false });

@@ -2,6 +2,7 @@
 //!
 //! `muster_core::restart` implements it. Other systems' policies, by name, are in [`preset`].
 
+mod on_exit;
 mod preset;
 
 use std::time::Duration;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::signal::SignalSet;
 
+pub use on_exit::{ExitAction, ExitMatch, ExitRule, ExitRules};
 pub use preset::{Changed, Preset};
 
 /// The ends of a run after which a program is restarted.

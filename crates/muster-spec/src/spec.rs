@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::exit::{Exit, RunEnd};
 use crate::listen::{Authentication, ExecAt, IdentitySpec, ListenSpec, SecretFile};
-use crate::restart::RestartPolicy;
+use crate::restart::{ExitRule, ExitRules, RestartPolicy};
 use crate::signal::{Signal, SignalSet};
 
 pub use depend::{Dependency, DependencyCondition};
@@ -266,8 +266,12 @@ pub struct ProgramSpec {
     pub restart: RestartPolicy,
     /// How long a run must last before it is RUNNING.
     pub startsecs: Duration,
+    /// How long a run may last before it has failed; `None` is without end.
+    pub max_runtime: Option<Duration>,
     /// The exit statuses that count as success.
     pub exit_codes: Vec<u8>,
+    /// What certain ends mean, whatever `restart` says.
+    pub on_exit: ExitRules,
     /// Conditions on other programs that must hold before it starts.
     pub depends_on: Vec<Dependency>,
     /// The programs that it is restarted together with.
@@ -296,8 +300,21 @@ pub struct ProgramSpec {
 }
 
 impl ProgramSpec {
-    /// Whether this end counts as a success.
+    /// Whether this end counts as a success. Not for an end that memory had run out at: [`ProgramSpec::exit_rule`].
     pub fn counts_as_success(&self, end: &RunEnd) -> bool {
+        self.succeeds(end, self.exit_rule(end, false))
+    }
+
+    /// The rule of `on_exit` for this end.
+    pub fn exit_rule(&self, end: &RunEnd, is_out_of_memory: bool) -> Option<ExitRule> {
+        self.on_exit.rule(end, is_out_of_memory, &self.exit_codes)
+    }
+
+    /// Whether this end counts as a success, with the rule for it.
+    pub fn succeeds(&self, end: &RunEnd, rule: Option<ExitRule>) -> bool {
+        if let Some(success) = rule.and_then(|rule| rule.then.success()) {
+            return success;
+        }
         match end {
             RunEnd::Exited(Exit::Code(code)) => self.exit_codes.contains(code),
             RunEnd::Exited(Exit::Signal { signal, .. }) => {

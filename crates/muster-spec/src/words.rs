@@ -1,7 +1,7 @@
 //! Keywords of the configuration: for each enum that is written as one word, its only list of words.
 
 use crate::listen::{ExecAt, Role};
-use crate::restart::{Exceeded, Forget, Preset, RestartWhen, StartFailures};
+use crate::restart::{Exceeded, ExitAction, Forget, Preset, RestartWhen, StartFailures};
 use crate::spec::{
     DependencyCondition, ExitStatus, Hook, Kind, Leftovers, LineFormat, ListenerMode, LogFormat, LogLevel, OnFailure,
     Overflow, ProbeKind, RpcDuringShutdown, SecondSignal, ShutdownOrder, Stdin, StopKill, StopScope, SyslogFormat,
@@ -32,6 +32,10 @@ words! {
     Preset { "docker" => Docker, "kubernetes" => Kubernetes, "supervisord" => Supervisord, "systemd" => Systemd }
     Forget { "with-delay" => WithDelay, "never" => Never }
     StartFailures { "policy" => Policy, "retry" => Retry, "final" => Final }
+    ExitAction {
+        "success" => Success, "failure" => Failure, "restart" => Restart, "restart-now" => RestartNow, "stop" => Stop,
+        "fatal" => Fatal, "exit" => Exit, "restart-all" => RestartAll
+    }
     Exceeded { "fatal" => Fatal, "wait" => WaitOut }
     Kind { "service" => Service, "oneshot" => Oneshot }
     StopScope { "main" => Main, "group" => Group }

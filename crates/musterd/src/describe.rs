@@ -87,6 +87,7 @@ fn attempt(instance: &Instance) -> String {
 fn gave_up(instance: &Instance) -> String {
     match instance.past().next_back().map(|past| past.verdict) {
         Some(Verdict::Final { .. }) => "not restarted (restart = \"no\")".to_owned(),
+        Some(Verdict::Ruled { rule, .. }) => format!("gave up, because of on_exit {}", rule.on),
         Some(Verdict::NeverStarted) => "gave up, because start_failures = \"final\"".to_owned(),
         Some(Verdict::GivenUp { limit: Limit::Rate { within, .. }, used, .. }) => {
             format!("gave up after {} within {}", count(used, "start"), Span(within))

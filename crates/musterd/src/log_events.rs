@@ -91,6 +91,9 @@ pub(crate) fn write(shared: &Shared, event: &Event, said: Option<u64>) {
             ShutdownReason::Memory(id) => {
                 error!(program = %name(*id), %timeout, "a program had too much memory, stopping all programs");
             }
+            ShutdownReason::OnExit(id) => {
+                info!(program = %name(*id), %timeout, "a program has ended and on_exit ends all, stopping all programs");
+            }
             ShutdownReason::Essential(id) => {
                 error!(program = %name(*id), %timeout, "an essential program has ended, stopping all programs");
             }

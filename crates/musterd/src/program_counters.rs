@@ -10,7 +10,7 @@ use muster_spec::{Exit, Hook, InstanceId, RunEnd, RunId, SpawnStep, State};
 use crate::exit_evidence::{ExitEvidence, OutOfMemory};
 
 /// The reasons for the end of a run, as in `muster_program_exits_total`.
-pub(crate) const REASONS: [&str; 13] = [
+pub(crate) const REASONS: [&str; 14] = [
     "success",
     "failure",
     "signal",
@@ -21,6 +21,7 @@ pub(crate) const REASONS: [&str; 13] = [
     "memory",
     "start_timeout",
     "exec_timeout",
+    "max_runtime",
     "hook",
     "main_lost",
     "spawn_error",
@@ -86,6 +87,7 @@ fn reason(
         (Some(StopCause::Memory { .. }), _) => "memory",
         (Some(StopCause::StartTimeout), _) => "start_timeout",
         (Some(StopCause::ExecTimeout), _) => "exec_timeout",
+        (Some(StopCause::MaxRuntime { .. }), _) => "max_runtime",
         (Some(StopCause::Hook { .. }), _) => "hook",
         (None, RunEnd::NotSpawned(error)) if error.step == SpawnStep::PreStart => "hook",
         (Some(StopCause::Asked(_) | StopCause::Shutdown), _) => "stopped",
@@ -132,6 +134,7 @@ mod tests {
             (signal(), false, Some(StopCause::Memory { detail: "2 MB over 1 MB".into() }), "memory"),
             (signal(), false, Some(StopCause::StartTimeout), "start_timeout"),
             (signal(), false, Some(StopCause::ExecTimeout), "exec_timeout"),
+            (signal(), false, Some(StopCause::MaxRuntime { max: Duration::from_secs(1) }), "max_runtime"),
             (signal(), false, Some(StopCause::Hook { hook: Hook::PostStart, detail: "no".into() }), "hook"),
             (RunEnd::NotSpawned(unprepared), false, None, "hook"),
             (RunEnd::MainLost, false, None, "main_lost"),

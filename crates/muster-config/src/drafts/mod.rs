@@ -9,6 +9,7 @@ pub(crate) mod control;
 pub(crate) mod daemon;
 pub(crate) mod depend;
 pub(crate) mod environment;
+pub(crate) mod exits;
 pub(crate) mod hooks;
 pub(crate) mod identities;
 pub(crate) mod instance;

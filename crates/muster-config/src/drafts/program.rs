@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use muster_spec::{
-    Essential, Exceeded, Forget, Judged, Kind, Leftovers, Limit, Preset, ProgramSpec, Reset, RestartPolicy,
+    Essential, Exceeded, ExitRules, Forget, Judged, Kind, Leftovers, Limit, Preset, ProgramSpec, Reset, RestartPolicy,
     RestartWhen, Signal, Span, StartFailures, StopKill, StopScope, StopSpec, StopStep,
 };
 
@@ -39,7 +39,9 @@ pub(crate) struct Rules {
     start_failures: Option<StartFailures>,
     backoff: BackoffDraft,
     pub(crate) startsecs: Duration,
+    pub(crate) max_runtime: Option<Duration>,
     pub(crate) exit_codes: Vec<u8>,
+    pub(crate) on_exit: ExitRules,
     pub(crate) priority: i64,
     pub(crate) numprocs: NumprocsDraft,
     pub(crate) essential: Essential,
@@ -55,6 +57,7 @@ pub(crate) struct Rules {
     /// The places of these keys, for later checks.
     pub(crate) essential_at: Option<Place>,
     pub(crate) patience_at: Option<Place>,
+    pub(crate) max_runtime_at: Option<Place>,
     pub(crate) restart_at: Option<Place>,
     retries_at: Option<Place>,
     backoff_at: Option<Place>,
@@ -75,7 +78,9 @@ impl Default for Rules {
             start_failures: None,
             backoff: BackoffDraft::default(),
             startsecs: Duration::from_secs(1),
+            max_runtime: None,
             exit_codes: vec![0],
+            on_exit: ExitRules::default(),
             priority: 999,
             numprocs: NumprocsDraft::default(),
             essential: Essential::No,
@@ -90,6 +95,7 @@ impl Default for Rules {
             restart_with: Vec::new(),
             essential_at: None,
             patience_at: None,
+            max_runtime_at: None,
             restart_at: None,
             retries_at: None,
             backoff_at: None,
@@ -109,7 +115,9 @@ impl Rules {
             forgives_on_start: program.restart.forgive_on_start,
             backoff: BackoffDraft::of(program.restart.backoff),
             startsecs: program.startsecs,
+            max_runtime: program.max_runtime,
             exit_codes: program.exit_codes.clone(),
+            on_exit: program.on_exit.clone(),
             priority: program.priority,
             essential: program.essential,
             signals: steps.iter().map(|step| step.signal).collect(),
@@ -130,7 +138,9 @@ impl Rules {
             autostart: self.autostart,
             restart: self.restart_policy(),
             startsecs: self.startsecs,
+            max_runtime: self.max_runtime,
             exit_codes: self.exit_codes.clone(),
+            on_exit: self.on_exit.clone(),
             priority: self.priority,
             essential: self.essential,
             stop: self.stop(),
@@ -180,6 +190,7 @@ impl Rules {
     /// Checks constraints between keys.
     pub(crate) fn check(&self, owner: Owner<'_>, report: &Report) {
         self.numprocs.check(owner, report);
+        self.check_max_runtime(owner, report);
         let backoff = &self.backoff.backoff;
         if let Some(place) = self.backoff_at.filter(|_| backoff.max < backoff.delay) {
             let (max, delay) = (Span(backoff.max), Span(backoff.delay));

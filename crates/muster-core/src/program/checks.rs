@@ -108,6 +108,7 @@ impl Instance {
     pub(crate) fn lose(&mut self, by: Duration) {
         self.timers.lose(by);
         let Some(run) = &mut self.run else { return };
+        run.executed = run.executed + by;
         run.stop.iter_mut().for_each(|plan| plan.lose(by));
         run.checks.iter_mut().for_each(|checks| checks.lose(by));
         run.lose_time_of_hook(by);

@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use muster_spec::{Goal, RunEnd, RunId, State};
+use muster_spec::{ExitAction, ExitRule, Goal, RunEnd, RunId, State};
 
 use super::{HISTORY, Instance, PastRun, Run, Stage, Turn};
 use crate::cause::StopCause;
 use crate::effect::Effect;
 use crate::event::{EndedRun, Event};
-use crate::restart::{self, Decision, Ended, Verdict};
+use crate::restart::{self, Decision, DelayRule, Ended, Verdict};
 use crate::time::Time;
 use crate::timers::Slot;
 
@@ -19,6 +19,8 @@ pub(crate) struct FinalEnd {
     pub(crate) run: RunId,
     pub(crate) code: u8,
     pub(crate) success: bool,
+    /// Whether the container exits with it, by a rule of `on_exit`.
+    pub(crate) ends_all: bool,
 }
 
 impl Instance {
@@ -30,11 +32,14 @@ impl Instance {
         let was_stopping = self.state == State::Stopping;
         let cause = run.cause.take();
         let has_failed = cause.as_ref().is_some_and(StopCause::is_failure);
+        // Only ends that were neither requested nor forced have rules.
+        let is_its_own = cause.is_none() && !was_stopping;
+        let rule = self.program.exit_rule(&end, run.is_out_of_memory).filter(|_| is_its_own);
         let past = PastRun {
             run: run.id,
             began: run.began,
             ended: turn.now,
-            success: !has_failed && (was_stopping || self.program.counts_as_success(&end)),
+            success: !has_failed && (was_stopping || self.program.succeeds(&end, rule)),
             was_stopping,
             cause,
             signalled: run.signalled,
@@ -64,7 +69,7 @@ impl Instance {
                 self.remember(PastRun { verdict: Verdict::Held, ..past });
                 self.enter(turn, State::Waiting);
             }
-            (State::Starting | State::Running, Goal::Up) => self.follow_policy(turn, past),
+            (State::Starting | State::Running, Goal::Up) => self.follow_policy(turn, past, rule),
             _ => {
                 if self.fails_for_good {
                     self.final_end = Some(FinalEnd::failure(turn.now, past.run, past.end.shell_code()));
@@ -83,7 +88,7 @@ impl Instance {
         self.past.push_back(past);
     }
 
-    fn follow_policy(&mut self, turn: &mut Turn<'_>, past: PastRun) {
+    fn follow_policy(&mut self, turn: &mut Turn<'_>, past: PastRun, rule: Option<ExitRule>) {
         let ended = Ended {
             at: turn.now,
             uptime: past.ended.since(past.began),
@@ -92,25 +97,32 @@ impl Instance {
             success: past.success,
         };
         let (policy, random) = (&self.program.restart, turn.random.next_unit());
-        let verdict = match &past.end {
-            RunEnd::NotSpawned(error) if error.is_shortage() => restart::judge_shortage(policy, &mut self.tally),
-            RunEnd::NotSpawned(_) => restart::judge_failed_start(policy, &mut self.tally, ended, random),
-            RunEnd::Exited(_) | RunEnd::MainLost => restart::judge(policy, &mut self.tally, ended, random),
+        let tally = &mut self.tally;
+        let verdict = match (&past.end, rule) {
+            (RunEnd::NotSpawned(error), _) if error.is_shortage() => restart::judge_shortage(policy, tally),
+            (_, Some(rule)) => restart::judge_by_rule(policy, tally, ended, (rule, turn.all_restarted), random),
+            (RunEnd::NotSpawned(_), None) => restart::judge_failed_start(policy, tally, ended, random),
+            (RunEnd::Exited(_) | RunEnd::MainLost, None) => restart::judge(policy, tally, ended, random),
         };
         let (run, success, code) = (past.run, past.success, past.end.shell_code());
-        let has_exited = !matches!(past.end, RunEnd::NotSpawned(_));
+        let then = rule.map(|rule| rule.then);
+        let may_exit = !matches!(past.end, RunEnd::NotSpawned(_)) || then == Some(ExitAction::Stop);
         self.remember(PastRun { verdict, ..past });
         match verdict {
             Verdict::Again(again) => {
                 let (delay, attempt, limit) = (again.delay, again.attempt, self.program.restart.retries());
                 self.enter(turn, State::Backoff);
                 self.timers.arm(Slot::Delay, turn.now + delay);
+                self.wants_all_restarted = again.rule == DelayRule::RestartAll;
                 let verdict = Box::new(verdict);
                 let event = Event::Retry { instance: self.id, delay, attempt, limit, verdict };
                 turn.effects.push_back(Effect::Publish(event));
             }
-            _ if has_exited && verdict.decision() == Decision::Stay => {
-                self.final_end = Some(FinalEnd { at: turn.now, run, code, success });
+            _ if may_exit && verdict.decision() == Decision::Stay => {
+                let ends_all = then == Some(ExitAction::Exit);
+                // The rule says that it has failed, so 0 is no answer.
+                let code = if then == Some(ExitAction::Failure) { code.max(1) } else { code };
+                self.final_end = Some(FinalEnd { at: turn.now, run, code, success, ends_all });
                 self.enter(turn, State::Exited);
                 turn.effects.push_back(Effect::Publish(Event::Final {
                     instance: self.id,
@@ -131,7 +143,8 @@ impl Instance {
     }
 
     fn give_up(&mut self, turn: &mut Turn<'_>, run: RunId, code: u8, verdict: Verdict) {
-        self.final_end = Some(FinalEnd::failure(turn.now, run, code));
+        let ends_all = matches!(verdict, Verdict::Ruled { rule, .. } if rule.then == ExitAction::Exit);
+        self.final_end = Some(FinalEnd { ends_all, ..FinalEnd::failure(turn.now, run, code) });
         self.last_failure = self.final_end;
         self.enter(turn, State::Fatal);
         turn.effects.push_back(Effect::Publish(Event::Final { instance: self.id, run, verdict: Box::new(verdict) }));
@@ -141,6 +154,6 @@ impl Instance {
 impl FinalEnd {
     /// The end of an instance that has failed for good is never reported as a success, however its last run ended.
     pub(super) fn failure(at: Time, run: RunId, code: u8) -> FinalEnd {
-        FinalEnd { at, run, code: if code == 0 { 1 } else { code }, success: false }
+        FinalEnd { at, run, code: if code == 0 { 1 } else { code }, success: false, ends_all: false }
     }
 }

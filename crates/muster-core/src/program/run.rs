@@ -37,6 +37,8 @@ pub(super) struct Run {
     pub(super) spec: Arc<InstanceSpec>,
     pub(super) began: Time,
     pub(super) is_executed: bool,
+    /// When its program was executed, if it was.
+    pub(super) executed: Time,
     pub(super) stage: Stage,
     /// The hook that is running.
     pub(super) hook: Option<RunningHook>,
@@ -52,6 +54,8 @@ pub(super) struct Run {
     pub(super) cause: Option<StopCause>,
     /// The signal that a client had sent to it last.
     pub(super) signalled: Option<(Signal, Principal)>,
+    /// Whether the kernel is known to have killed a process for lack of memory at about the time it ends.
+    pub(super) is_out_of_memory: bool,
     /// Whether its readiness rule has been met.
     pub(super) said_ready: bool,
     /// Whether it was ready at the last check, and whether it ever was.
@@ -70,6 +74,7 @@ impl Run {
             spec,
             began: now,
             is_executed: false,
+            executed: now,
             stage: Stage::Preparing,
             hook: None,
             has_come_up: false,
@@ -79,6 +84,7 @@ impl Run {
             stop: None,
             cause: None,
             signalled: None,
+            is_out_of_memory: false,
             said_ready: false,
             was_ready_now: false,
             was_ready: false,

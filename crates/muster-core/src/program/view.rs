@@ -63,6 +63,16 @@ impl Instance {
         self.run.as_ref().filter(|run| run.main_lives()).map(|run| run.began)
     }
 
+    /// Whether its main process is alive and the supervisor has not begun to end it: an exit now is its own.
+    pub fn ends_by_itself(&self) -> bool {
+        self.state != State::Stopping && self.run.as_ref().is_some_and(|run| run.main_lives() && run.cause.is_none())
+    }
+
+    /// The last signal that a client had sent to its run.
+    pub fn signalled(&self) -> Option<Signal> {
+        self.run.as_ref()?.signalled.map(|(signal, _)| signal)
+    }
+
     /// Whether its run's main process has exited and only other processes of the tree are left.
     pub fn has_leftovers(&self) -> bool {
         self.run.as_ref().is_some_and(|run| run.stage == Stage::Leftovers)
@@ -76,6 +86,11 @@ impl Instance {
     /// When the next run is due, in BACKOFF.
     pub fn next_start(&self) -> Option<Time> {
         self.timers.get(Slot::Delay)
+    }
+
+    /// When its run will have lasted as long as `max_runtime` allows.
+    pub fn must_end_by(&self) -> Option<Time> {
+        self.program.max_runtime.and_then(|_| self.timers.get(Slot::Life))
     }
 
     /// Restarts as the policy's limit would count them at `now`.
@@ -152,7 +167,7 @@ impl PastRun {
     /// The policy's decision about it and the reason, including the exit status.
     pub fn explain(&self, exit_codes: &[u8]) -> String {
         let success = match (&self.end, self.verdict) {
-            (RunEnd::Exited(Exit::Code(code)), Verdict::Final { success: true, .. }) => Some(code),
+            (RunEnd::Exited(Exit::Code(code)), Verdict::Final { success: true, by: None, .. }) => Some(code),
             _ => None,
         };
         match success {

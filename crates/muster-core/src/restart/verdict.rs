@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use muster_spec::{Changed, Jitter, Limit, Preset, RestartWhen};
+use muster_spec::{Changed, ExitRule, Jitter, Limit, Preset, RestartWhen};
 
 /// The decision about an end, and the rule behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,15 @@ pub enum Verdict {
     Final {
         /// The configured `restart`.
         when: RestartWhen,
+        /// Whether the end was a success.
+        success: bool,
+        /// The rule of `on_exit` that said so, if one did.
+        by: Option<ExitRule>,
+    },
+    /// A rule of `on_exit` excludes a restart.
+    Ruled {
+        /// The rule.
+        rule: ExitRule,
         /// Whether the end was a success.
         success: bool,
     },
@@ -38,6 +47,8 @@ pub enum Verdict {
         window: Duration,
         /// Why the count was reset by this end, if it was.
         reset: Option<CountReset>,
+        /// The rule of `on_exit` about the end, if there is one.
+        by: Option<ExitRule>,
     },
 }
 
@@ -74,6 +85,32 @@ pub struct Again {
     pub success: bool,
     /// Whether it is restarted only because an end before RUNNING counts as failed, whatever its status and `restart`.
     pub is_failed_start: bool,
+    /// The rule of `on_exit` about the end, if there is one.
+    pub ruled: Option<Ruled>,
+}
+
+/// A rule of `on_exit`, and whether it holds to the letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ruled {
+    /// The rule.
+    pub rule: ExitRule,
+    /// Why it is restarted by the policy instead, if it is.
+    pub bound: Option<Bound>,
+}
+
+/// The bound of a rule that restarts without a delay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bound {
+    /// It was restarted at once a few times in a row.
+    OftenEnough,
+    /// All programs were restarted a short time ago.
+    AllRestarted {
+        /// How long ago.
+        ago: Duration,
+        /// How long it has to be.
+        apart: Duration,
+    },
 }
 
 /// How a delay was computed.
@@ -82,6 +119,10 @@ pub struct Again {
 pub enum DelayRule {
     /// It had been RUNNING: at once, and not counted, as in supervisord.
     AtOnceAfterRunning,
+    /// At once and not counted, by a rule of `on_exit`.
+    RestartNow,
+    /// Together with all other programs, by a rule of `on_exit`.
+    RestartAll,
     /// The first restart has no delay.
     FirstAtOnce,
     /// The first delay, not counted: the end was a success.

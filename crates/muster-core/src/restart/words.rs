@@ -6,23 +6,32 @@ use std::time::Duration;
 use muster_spec::{Changed, Exceeded, Jitter, Judged, Limit, RestartWhen, Span};
 
 use super::verdict::{Again, CountReset, DelayRule, Verdict};
+use rules::write_rule;
+
+mod rules;
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Verdict::Stopped => f.write_str("not restarted: it was being stopped"),
             Verdict::Held => f.write_str("starts again once the programs restarted with it are down"),
+            Verdict::Final { by: Some(rule), when, success } => {
+                write_rule(f, *rule)?;
+                Verdict::Final { by: None, when: *when, success: *success }.fmt(f)
+            }
+            Verdict::Ruled { rule, .. } => rules::write_final(f, *rule),
             Verdict::Final { when: RestartWhen::Never, .. } => f.write_str("not restarted: restart = \"no\""),
-            Verdict::Final { when, success: true } => {
+            Verdict::Final { when, success: true, .. } => {
                 write!(f, "not restarted: a success, and restart = \"{}\" restarts failures only", when.name())
             }
             // Only "no" does not restart a failure, and that was handled above.
-            Verdict::Final { when, success: false } => write!(f, "not restarted: restart = \"{}\"", when.name()),
+            Verdict::Final { when, success: false, .. } => write!(f, "not restarted: restart = \"{}\"", when.name()),
             Verdict::Again(again) => again.fmt(f),
             Verdict::NeverStarted => {
                 f.write_str("given up: it could not be started, and start_failures = \"final\" does not retry")
             }
-            Verdict::GivenUp { limit, used, window, reset } => {
+            Verdict::GivenUp { limit, used, window, reset, by } => {
+                by.map_or(Ok(()), |rule| write_rule(f, rule))?;
                 match limit {
                     Limit::Rate { starts, within, .. } => write!(
                         f,
@@ -46,8 +55,18 @@ impl fmt::Display for Verdict {
 
 impl fmt::Display for Again {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write_count(f)?;
+        self.ruled.map_or(Ok(()), |ruled| rules::write_ruled(f, ruled))?;
+        if self.rule != DelayRule::RestartNow {
+            self.write_count(f)?;
+        }
         match self.rule {
+            DelayRule::RestartNow => match self.min_interval {
+                None => f.write_str("restart at once")?,
+                Some(apart) => {
+                    write!(f, "restart after {}: starts are at least {} apart", Span(self.delay), Span(apart))?;
+                }
+            },
+            DelayRule::RestartAll => {}
             DelayRule::AtOnceAfterRunning => match self.min_interval {
                 None => f.write_str(" at once: it had been RUNNING")?,
                 Some(apart) => {
@@ -103,6 +122,7 @@ impl fmt::Display for Again {
             (true, DelayRule::AfterSuccess(_)) => {
                 write!(f, ": a success is not counted, and restart = \"{}\" restarts it", self.when.name())?;
             }
+            (true, _) if self.ruled.is_some_and(|ruled| ruled.rule.then.restarts()) => {}
             (true, _) => write!(f, "; restart = \"{}\" also restarts a success", self.when.name())?,
             (false, _) => {}
         }
@@ -264,7 +284,8 @@ mod tests {
     #[test]
     fn numbers_are_told_in_good_english() {
         let given_up = |limit, used| {
-            Verdict::GivenUp { limit: Limit::Retries(limit), used, window: Duration::ZERO, reset: None }.to_string()
+            Verdict::GivenUp { limit: Limit::Retries(limit), used, window: Duration::ZERO, reset: None, by: None }
+                .to_string()
         };
         assert_eq!(given_up(0, 0), "given up: startretries = 0");
         assert_eq!(given_up(1, 1), "given up: its one retry is used up");

@@ -11,6 +11,7 @@ use crate::effect::Effect;
 use crate::event::Event;
 use crate::order::Wave;
 use crate::program::{FinalEnd, Instance};
+use crate::restart::Verdict;
 use crate::serial::critical;
 use crate::shutdown::{Shutdown, Wish};
 use crate::time::Time;
@@ -220,16 +221,19 @@ impl Supervisor {
             ShutdownReason::Memory(id) => format!("{:?} had too much memory", self.instance(*id).name()),
             ShutdownReason::Done if code == 0 => "every program has succeeded".to_owned(),
             ShutdownReason::Done if self.exit_cause(reason).is_none() => self.explain_vain_wait(),
-            ShutdownReason::Essential(_) | ShutdownReason::Done => {
+            ShutdownReason::Essential(_) | ShutdownReason::OnExit(_) | ShutdownReason::Done => {
                 let end = self.exit_cause(reason).and_then(|id| {
                     let instance = self.instance(id);
-                    instance.past().next_back().map(|past| (instance.name(), past.end.to_string()))
+                    instance.past().next_back().map(|past| (instance.name(), past.end.to_string(), past.verdict))
                 });
                 match (end, reason) {
-                    (Some((name, end)), ShutdownReason::Essential(_)) => {
+                    (Some((name, end, Verdict::Ruled { rule, .. })), ShutdownReason::OnExit(_)) => {
+                        format!("{name:?} ended, and on_exit {} ends all: {end}", rule.on)
+                    }
+                    (Some((name, end, _)), ShutdownReason::Essential(_)) => {
                         format!("the essential program {name:?} ended: {end}")
                     }
-                    (Some((name, end)), _) => format!("{name:?} failed first: {end}"),
+                    (Some((name, end, _)), _) => format!("{name:?} failed first: {end}"),
                     (None, _) => String::new(),
                 }
             }
@@ -242,7 +246,10 @@ impl Supervisor {
         match reason {
             ShutdownReason::Signal(_) | ShutdownReason::Command(_) => None,
             ShutdownReason::Program { .. } => self.last_failure().map(|(id, _)| id),
-            ShutdownReason::Essential(id) | ShutdownReason::Probe(id) | ShutdownReason::Memory(id) => Some(*id),
+            ShutdownReason::Essential(id)
+            | ShutdownReason::OnExit(id)
+            | ShutdownReason::Probe(id)
+            | ShutdownReason::Memory(id) => Some(*id),
             ShutdownReason::Done => self.first_failure().map(|(id, _)| id),
         }
     }

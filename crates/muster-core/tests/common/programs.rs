@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use muster_core::{Principal, Settings, Time};
 use muster_spec::{
-    CheckSpec, Dependency, DependencyCondition, Essential, Exit, HostPort, InstanceSpec, Kind, Leftovers, Numprocs,
-    OutputSpec, ProbeKind, ProbeSpec, ProcessSpec, ProgramSpec, ReadySpec, RestartPolicy, RestartWhen, RunEnd, Signal,
-    SpawnError, SpawnStep, StopKill, StopScope, StopSpec, StopStep, Target,
+    CheckSpec, Dependency, DependencyCondition, Essential, Exit, ExitRules, HostPort, InstanceSpec, Kind, Leftovers,
+    Numprocs, OutputSpec, ProbeKind, ProbeSpec, ProcessSpec, ProgramSpec, ReadySpec, RestartPolicy, RestartWhen,
+    RunEnd, Signal, SpawnError, SpawnStep, StopKill, StopScope, StopSpec, StopStep, Target,
 };
 
 pub const fn ms(n: u64) -> Duration {
@@ -37,7 +37,9 @@ pub fn program(name: &str) -> ProgramSpec {
         autostart: true,
         restart: RestartPolicy::DEFAULT,
         startsecs: s(1),
+        max_runtime: None,
         exit_codes: vec![0],
+        on_exit: ExitRules::default(),
         depends_on: Vec::new(),
         restart_with: Vec::new(),
         priority: 999,

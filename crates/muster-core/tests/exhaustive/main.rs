@@ -10,6 +10,7 @@
 mod common;
 mod model;
 mod policy;
+mod rules;
 mod step;
 mod story;
 mod two;
@@ -55,6 +56,7 @@ fn rules(when: RestartWhen, delays: Delays) -> Rules {
         asks_for_time: false,
         watchdog: None,
         checked: None,
+        on_exit: None,
     }
 }
 

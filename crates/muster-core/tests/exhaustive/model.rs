@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use muster_core::{Done, Failure, Time, program::EXEC_DEADLINE, stop::KILL_RETRY};
 use muster_spec::{
-    Exit, Leftovers, RestartWhen, RunEnd, Signal, SignalScope, SpawnError, State, StopKill, StopScope, StopStep,
+    Exit, ExitAction, ExitMatch, Leftovers, RestartWhen, RunEnd, Signal, SignalScope, SpawnError, State, StopKill,
+    StopScope, StopStep,
 };
 
 use crate::policy::{Delays, End, Next, Past};
@@ -39,6 +40,8 @@ pub struct Rules {
     pub watchdog: Option<Duration>,
     /// The period of its liveness probe; the first failure counts.
     pub checked: Option<Duration>,
+    /// A rule of `on_exit`.
+    pub on_exit: Option<(ExitMatch, ExitAction)>,
 }
 
 /// Effects and replies, as far as the guarantees determine them.
@@ -138,6 +141,8 @@ pub struct Model {
     past: Past,
     has_ended_well: bool,
     verdict: Option<u8>,
+    /// Whether a rule ends the container with its end.
+    ends_all: bool,
     last_code: u8,
     closing: Option<Closing>,
     wishes: Vec<(u64, Wish)>,
@@ -160,6 +165,7 @@ impl Model {
             past: Past::default(),
             has_ended_well: false,
             verdict: None,
+            ends_all: false,
             last_code: 0,
             closing: None,
             wishes: Vec::new(),
@@ -400,7 +406,9 @@ impl Model {
         if self.closing.is_some() {
             return;
         }
+        let all_restarted = self.past.all_restarted;
         self.past = Past::default();
+        self.past.all_restarted = all_restarted;
         self.is_wanted = true;
         if self.has_main() {
             self.ask_to_stop(None);
@@ -677,7 +685,11 @@ impl Model {
             }
             (_, Some(asking)) => self.acts.push(self.sends(asking.unwrap_or(Signal::KILL))),
         }
-        if self.rules.is_essential && self.verdict.is_some() && self.is_wanted && self.closing.is_none() {
+        if (self.rules.is_essential || self.ends_all)
+            && self.verdict.is_some()
+            && self.is_wanted
+            && self.closing.is_none()
+        {
             self.close(self.verdict.unwrap_or(0), false);
         }
     }
@@ -689,8 +701,13 @@ impl Model {
     fn end(&mut self, end: RunEnd, is_expected: bool) {
         let Body::Main { born, is_up, .. } = self.body else { return };
         // A run that the core had to kill has not succeeded, whatever its exit status.
-        let is_success = is_expected && self.demise.is_none();
         let was_asked = self.is_being_stopped || !self.is_wanted;
+        let action = if was_asked || self.demise.is_some() { None } else { self.rules.action(&end) };
+        let is_success = match action {
+            Some(ExitAction::Success) => true,
+            Some(ExitAction::Failure) => false,
+            _ => is_expected && self.demise.is_none(),
+        };
         self.body = Body::Leftovers;
         self.is_being_stopped = false;
         if was_asked {
@@ -700,16 +717,23 @@ impl Model {
         let up_for = self.now.since(born);
         let was_spawned = matches!(end, RunEnd::Exited(_));
         let facts = End { up_for, was_running: is_up, is_success, was_spawned };
-        let next = self.past.next_after(&self.rules.delays, self.rules.when, facts);
-        // A failed start is not retried immediately, whatever the policy.
-        let floor = if was_spawned { Duration::ZERO } else { Duration::from_millis(100) };
+        let (delays, when) = (self.rules.delays, self.rules.when);
+        let (next, is_bare) = match action {
+            None => (self.past.next_after(&delays, when, facts), false),
+            Some(action) => self.past.next_by(&delays, when, facts, (action, self.now)),
+        };
+        self.ends_all = action == Some(ExitAction::Exit);
+        let may_end = was_spawned || action == Some(ExitAction::Stop);
+        // A failed start is not retried immediately, whatever the policy; by some rules it is.
+        let floor = if was_spawned || is_bare { Duration::ZERO } else { Duration::from_millis(100) };
         self.rest = match next {
             Next::RunAfter(delay) => Rest::Again { at: self.now + delay.max(floor), is_ripe: false },
-            Next::Nothing if was_spawned => Rest::Ended,
+            Next::Nothing if may_end => Rest::Ended,
             Next::Nothing | Next::GivenUp => Rest::GivenUp,
         };
         self.last_code = end.shell_code();
         match self.rest {
+            Rest::Ended if action == Some(ExitAction::Failure) => self.verdict = Some(end.shell_code().max(1)),
             Rest::Ended => self.verdict = Some(end.shell_code()),
             Rest::GivenUp => self.verdict = Some(end.shell_code().max(1)),
             _ => {}
@@ -747,8 +771,11 @@ impl Model {
     /// The end of the only program ends the container, if so configured.
     fn come_to_an_end(&mut self) {
         let Some(code) = self.verdict.filter(|_| self.closing.is_none()) else { return };
-        if (self.rules.is_essential && self.is_wanted) || self.rules.exit_when_done {
-            self.close(code, false);
+        let is_its_own = (self.rules.is_essential || self.ends_all) && self.is_wanted;
+        if is_its_own || self.rules.exit_when_done {
+            // All programs have succeeded, whatever their codes.
+            let is_well = self.has_ended_well && self.rest == Rest::Ended;
+            self.close(if is_well && !is_its_own { 0 } else { code }, false);
         }
     }
 

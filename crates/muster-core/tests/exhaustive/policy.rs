@@ -72,6 +72,10 @@ pub struct Past {
     in_life: u32,
     /// The starts within the window that the first of them opened.
     starts: Vec<Time>,
+    /// When a rule restarted it at once.
+    pub at_once: Vec<Time>,
+    /// When a rule restarted everything.
+    pub all_restarted: Option<Time>,
 }
 
 /// A run's end without a request.
@@ -95,7 +99,7 @@ impl Past {
     /// A manual start.
     pub fn is_forgiven(&mut self, delays: &Delays) {
         let starts = std::mem::take(&mut self.starts);
-        *self = Past::default();
+        *self = Past { all_restarted: self.all_restarted, ..Past::default() };
         if matches!(delays, Delays::Systemd(_)) {
             self.starts = starts;
         }
@@ -121,6 +125,14 @@ impl Past {
         }
     }
 
+    /// A rule restarts it as if this run had not been.
+    pub fn is_not_counted(&mut self, delays: &Delays, end: End) {
+        if is_anew(delays, end) {
+            self.failures = 0;
+        }
+        self.starts.pop();
+    }
+
     /// How many restarts the limit has counted.
     pub fn counted(&self, delays: &Delays) -> u32 {
         if matches!(delays, Delays::Docker | Delays::DockerOf(_)) { self.in_life } else { self.failures }
@@ -128,15 +140,7 @@ impl Past {
 
     pub fn next_after(&mut self, delays: &Delays, when: RestartWhen, end: End) -> Next {
         let End { up_for, was_running, is_success, was_spawned } = end;
-        let is_anew = match delays {
-            Delays::Supervisord(_) => was_running,
-            Delays::Docker | Delays::DockerOf(_) => up_for >= s(10),
-            Delays::Kubernetes => up_for > s(600),
-            Delays::Systemd(_) => false,
-            Delays::AtOnce(_) => was_running && up_for >= s(1),
-            Delays::Ours(_) => was_running && up_for >= s(10),
-        };
-        if is_anew {
+        if is_anew(delays, end) {
             self.failures = 0;
         }
         let never_came_up = matches!(delays, Delays::Supervisord(_)) && !was_running;
@@ -165,5 +169,17 @@ impl Past {
                 Next::RunAfter(delay)
             }
         }
+    }
+}
+
+/// Whether failures before this end are forgotten.
+fn is_anew(delays: &Delays, End { up_for, was_running, .. }: End) -> bool {
+    match delays {
+        Delays::Supervisord(_) => was_running,
+        Delays::Docker | Delays::DockerOf(_) => up_for >= s(10),
+        Delays::Kubernetes => up_for > s(600),
+        Delays::Systemd(_) => false,
+        Delays::AtOnce(_) => was_running && up_for >= s(1),
+        Delays::Ours(_) => was_running && up_for >= s(10),
     }
 }

@@ -72,6 +72,7 @@ fn opening(rules: &Rules) -> Scene {
         kind: if rules.is_oneshot { Kind::Oneshot } else { Kind::Service },
         restart: RestartPolicy { forgive_on_start: rules.forgives, ..rules.delays.policy(rules.when) },
         startsecs: rules.startsecs,
+        on_exit: rules.rules_of_exits(),
         essential: if rules.is_essential { Essential::Yes } else { Essential::No },
         stop: StopSpec {
             steps: rules.steps.clone(),

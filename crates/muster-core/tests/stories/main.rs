@@ -12,6 +12,8 @@ mod common;
 mod container;
 mod depend;
 mod extremes;
+mod life;
+mod on_exit;
 mod order;
 mod policies;
 mod readiness;

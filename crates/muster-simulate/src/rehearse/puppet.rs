@@ -141,6 +141,10 @@ pub(super) fn play(directory: &Path, name: &str) -> u8 {
     }
     let mut end = match planned.outcome {
         Outcome::Ends { exit, after } => Some((began + after, exit)),
+        // No puppet uses up the memory: it is killed all the same, and nothing says why.
+        Outcome::OutOfMemory { after } => {
+            Some((began + after, Exit::Signal { signal: Signal::KILL, core_dumped: false }))
+        }
         Outcome::Hangs | Outcome::SpawnError(_) => None,
     };
     if planned.leftover.is_some_and(|leftover| !leave_behind(directory, leftover)) {

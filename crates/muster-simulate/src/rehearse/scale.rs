@@ -37,6 +37,7 @@ fn program_scaled(program: &ProgramSpec, factor: f64) -> ProgramSpec {
     ProgramSpec {
         restart: policy_scaled(program.restart, factor),
         startsecs: span(program.startsecs, factor),
+        max_runtime: program.max_runtime.map(|max| span(max, factor)),
         stop: StopSpec { steps, leftover_wait: span(program.stop.leftover_wait, factor), ..program.stop.clone() },
         instances: program.instances.iter().map(|instance| instance_scaled(instance, factor).into()).collect(),
         ..program.clone()

@@ -70,7 +70,7 @@ enum Word {
     Repeat(Repeat),
 }
 
-const WORDS: [&str; 17] = [
+const WORDS: [&str; 18] = [
     "sig:KILL@1s",
     "spawn-error",
     "ready@1s",
@@ -83,6 +83,7 @@ const WORDS: [&str; 17] = [
     "unhealthy@5s",
     "silent@5s",
     "memory@30s",
+    "oom@5s",
     "leftover@3s",
     "pre_start@2s",
     "post_start:1@2s",
@@ -164,6 +165,7 @@ impl Word {
             "unhealthy" => Ok(Word::Unhealthy(after)),
             "silent" => Ok(Word::Silent(after)),
             "memory" => Ok(Word::Memory(after)),
+            "oom" => Ok(Word::Outcome(Outcome::OutOfMemory { after })),
             "stop" => Ok(Word::OnStop(OnStop::Dies { after })),
             "leftover" => Ok(Word::Leftover(Leftover::Ends { after })),
             "hang" => untimed(Word::Outcome(Outcome::Hangs)),

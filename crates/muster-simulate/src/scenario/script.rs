@@ -86,6 +86,11 @@ pub enum Outcome {
         /// When.
         after: Duration,
     },
+    /// The kernel kills its main process for lack of memory, this long after its start.
+    OutOfMemory {
+        /// When.
+        after: Duration,
+    },
     /// It cannot be spawned.
     SpawnError(Missing),
     /// It runs until it is stopped.
@@ -201,6 +206,7 @@ impl PlannedRun {
         let scale = |span: Duration| span.mul_f64(factor);
         let outcome = match self.outcome {
             Outcome::Ends { exit, after } => Outcome::Ends { exit, after: scale(after) },
+            Outcome::OutOfMemory { after } => Outcome::OutOfMemory { after: scale(after) },
             other => other,
         };
         let on_stop = match self.on_stop {
@@ -263,6 +269,7 @@ impl fmt::Display for PlannedRun {
             Outcome::Ends { exit: Exit::Signal { signal, .. }, after } => {
                 write!(f, "sig:{}@{}us", signal.number(), after.as_micros())?;
             }
+            Outcome::OutOfMemory { after } => write!(f, "oom@{}us", after.as_micros())?,
             Outcome::SpawnError(Missing::NotFound) => f.write_str("spawn-error:not-found")?,
             Outcome::SpawnError(Missing::NotExecutable) => f.write_str("spawn-error:not-executable")?,
             Outcome::Hangs => f.write_str("hang")?,
@@ -352,6 +359,7 @@ mod tests {
         for text in [
             "1@200ms",
             "sig:KILL@3s ready@1s",
+            "oom@4s",
             "spawn-error:not-executable",
             "hang stop:3@2s ignore:INT",
             "hang never-ready unhealthy@3s silent@1s memory@4s",

@@ -151,3 +151,16 @@ fn too_much_memory_is_a_failure_where_there_is_a_limit() {
     story("memory_max = \"512MB\"", 1);
     story("", 0);
 }
+
+/// An OOM kill has a rule of its own, and a SIGKILL from elsewhere is another end.
+#[test]
+fn an_oom_kill_is_told_from_another_sigkill() {
+    let story = |run: &str, state: &str| {
+        check(&format!(
+            "until = \"9s\"\nexpect = [{{ program = \"web\", at = \"5s\", state = \"{state}\" }}]\n\
+             [program.web]\non_exit = {{ oom = \"fatal\", signal = \"stop\" }}\n[runs]\nweb = \"{run}\"\n"
+        ))
+    };
+    story("oom@4s", "FATAL");
+    story("sig:KILL@4s", "EXITED");
+}

@@ -2,10 +2,35 @@
 
 use muster_core::recording::Call;
 use muster_core::{Effect, Input, Time};
+use muster_spec::RunEnd;
 
 use super::EventLoop;
+use crate::exit_evidence::OutOfMemory;
 
 impl EventLoop {
+    /// The same input, or before the end of a run that memory ran out for, that news: `on_exit` may have a rule for it. Only
+    /// ends that musterd did not cause are looked into, once.
+    pub(super) fn with_evidence(&mut self, input: Input) -> Input {
+        let Input::Exited { run, exit } = input else { return input };
+        let found = {
+            let supervisor = self.shared.supervisor.borrow();
+            let mut evidence = self.shared.exit_evidence.borrow_mut();
+            match supervisor.instance_of(run).filter(|instance| instance.ends_by_itself()) {
+                Some(instance) if evidence.memory(run).is_none() => {
+                    evidence.look_into(run, &RunEnd::Exited(exit), instance.signalled())
+                }
+                _ => None,
+            }
+        };
+        match found {
+            Some(OutOfMemory::Killed(_)) => {
+                self.inputs.of_programs.push_front(input);
+                Input::OutOfMemory { run }
+            }
+            _ => input,
+        }
+    }
+
     /// Passes an input to the core.
     pub(super) fn hand(&self, now: Time, input: Input) {
         self.call(now, Call::Input(input));

@@ -1,8 +1,8 @@
-//! Observers of the core's events: evidence about exits, counters, the log, event listeners, and the events of the API. None acts on programs.
+//! Observers of the core's events: counters, the log, event listeners, and the events of the API. None acts on programs.
 
 use std::rc::Rc;
 
-use muster_core::{EndedRun, Event, Instance};
+use muster_core::{Event, Instance};
 use muster_spec::State;
 
 use crate::publish::publish;
@@ -23,18 +23,12 @@ impl Observers {
         Observers { shared, to_come_up }
     }
 
-    /// Passes one event to all of them. Evidence comes first, since the others read it.
+    /// Passes one event to all of them.
     pub(super) fn observe(&mut self, event: Event) {
         if matches!(event, Event::State { to: State::Running, .. }) {
             self.note_start();
         }
         let shared = &self.shared;
-        if let Event::Ended(ended) = &event
-            && !ended.expected
-            && ended.cause.is_none()
-        {
-            self.look_for_evidence(ended);
-        }
         shared.program_counters.borrow_mut().count(&event, &shared.exit_evidence.borrow());
         let said = shared.limits.pass_event(&shared.supervisor.borrow(), &event);
         if !main_log_events::said(shared, &event) {
@@ -42,13 +36,6 @@ impl Observers {
         }
         listeners::observe(shared, &event);
         publish(shared, event, said.is_some());
-    }
-
-    fn look_for_evidence(&self, ended: &EndedRun) {
-        let supervisor = self.shared.supervisor.borrow();
-        let past = supervisor.instance(ended.instance).past().next_back().filter(|past| past.run == ended.run);
-        let signalled = past.and_then(|past| past.signalled).map(|(signal, _)| signal);
-        self.shared.exit_evidence.borrow_mut().look_into(ended.run, &ended.end, signalled);
     }
 
     /// Releases the startup code when as many programs have come up as start with the daemon.

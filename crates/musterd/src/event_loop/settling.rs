@@ -45,6 +45,7 @@ impl EventLoop {
                 self.send_sweeps();
             }
             let Some(input) = self.inputs.next().map(secrets::masked) else { return true };
+            let input = self.with_evidence(input);
             trace!(?input);
             match &input {
                 Input::Spawned { run } => main_log_events::spawned(&self.shared, *run, true),

@@ -1,5 +1,7 @@
 //! Outputs: every effect, checked against the guarantees when it is carried out.
 
+use muster_core::restart::{DelayRule, Verdict};
+
 use super::*;
 
 impl Witness {
@@ -354,6 +356,16 @@ impl Witness {
             Event::Health { run, health, .. } => {
                 let run = self.of_run(*run).and_then(|one| one.run.as_mut());
                 run.into_iter().for_each(|run| run.is_healthy = *health == Health::Healthy);
+            }
+            Event::Retry { verdict, .. } => {
+                if matches!(&**verdict, Verdict::Again(again) if again.rule == DelayRule::RestartAll) {
+                    let all = 0..self.watched.len();
+                    let ids: Vec<usize> =
+                        all.filter(|&id| self.watched[id].is_wanted && !self.watched[id].is_leaving).collect();
+                    if ids.len() > 1 {
+                        self.begin_batch(&ids, true);
+                    }
+                }
             }
             Event::Configured { .. } => self.takes_configuration(),
             Event::ShutdownBegan { timeout, .. } => {

@@ -66,7 +66,8 @@ impl Witness {
                 }
             }
             Input::TimeLost { by } => self.loses(*by),
-            Input::Ready { .. }
+            Input::OutOfMemory { .. }
+            | Input::Ready { .. }
             | Input::HookFinished { .. }
             | Input::LeftBehind { .. }
             | Input::Extended { .. }

@@ -2,7 +2,7 @@
 
 use muster_api as api;
 use muster_api::EndedBy;
-use muster_core::{Asker, Instance, PastRun, StopCause};
+use muster_core::{Asker, Instance, PastRun, StopCause, Supervisor};
 use muster_logs::{LastLine, Source};
 use muster_spec::{Exit, Hook, RunEnd, RunId};
 
@@ -35,7 +35,7 @@ pub(super) fn past_run(shared: &Shared, instance: &Instance, past: &PastRun) -> 
         uptime: past.ended.since(past.began).as_secs_f64(),
         exit: Some(exit(past)),
         ended_by: Some(ended_by(shared, past)),
-        cause: past.cause.as_ref().map(cause_words),
+        cause: past.cause.as_ref().map(|cause| cause_words(&shared.supervisor.borrow(), cause)),
         core_dumped,
         out_of_memory: match memory {
             Some(OutOfMemory::Killed(_)) => Some(true),
@@ -82,8 +82,12 @@ fn ended_by(shared: &Shared, past: &PastRun) -> EndedBy {
 }
 
 /// Why musterd ended a run; names the client that requested it.
-pub(super) fn cause_words(cause: &StopCause) -> String {
+pub(super) fn cause_words(supervisor: &Supervisor, cause: &StopCause) -> String {
     match cause {
+        StopCause::Asked(Asker::RestartAll(id)) => match supervisor.get(*id) {
+            Some(instance) => format!("on_exit of {} restarted all", instance.name()),
+            None => cause.to_string(),
+        },
         StopCause::Asked(Asker::Stop(by)) => format!("{by} asked for a stop"),
         StopCause::Asked(Asker::Restart(by)) => format!("{by} asked for a restart"),
         StopCause::Asked(Asker::Reload(Some(by))) => format!("{cause}, and {by} asked for a reload"),

@@ -67,7 +67,7 @@ fn tell_end(shared: &Shared, supervisor: &Supervisor, past: &PastRun) -> Vec<Str
     };
     match &past.cause {
         Some(cause) => {
-            story.push(format!("musterd ended it: {}", cause_words(cause)));
+            story.push(format!("musterd ended it: {}", cause_words(&shared.supervisor.borrow(), cause)));
             story.extend(escalated(past, cause));
         }
         None => story.extend(tell_signal(shared, past)),
@@ -157,7 +157,10 @@ fn next(supervisor: &Supervisor, instance: &Instance, now: Time) -> String {
             "it is being stopped because of a failure".to_owned()
         }
         State::Starting => "it becomes RUNNING after startsecs, once it is ready if ready is configured".to_owned(),
-        State::Running => "it keeps running".to_owned(),
+        State::Running => match instance.must_end_by().filter(|&at| at > now) {
+            Some(at) => format!("it keeps running, for {} at most (max_runtime)", Span::about(at.since(now))),
+            None => "it keeps running".to_owned(),
+        },
         State::Stopping => "it becomes STOPPED once all its processes have exited".to_owned(),
         State::Stopped => "nothing until it is started".to_owned(),
         State::Exited | State::Fatal => "nothing until it is started, which resets its count of failures".to_owned(),
