@@ -26,6 +26,8 @@ pub enum Asker {
     Memory,
     /// The restart of a program that this one restarts with.
     RestartWith,
+    /// `recycle_after`: the run has lasted long enough.
+    Recycle,
 }
 
 /// Why the supervisor ended a run.
@@ -78,6 +80,7 @@ impl StopCause {
             StopCause::Asked(Asker::Stop(_)) => "stop",
             StopCause::Asked(Asker::Restart(_) | Asker::RestartWith) => "restart",
             StopCause::Asked(Asker::Reload(_)) => "reload",
+            StopCause::Asked(Asker::Recycle) => "recycle",
             StopCause::Asked(Asker::Probe) | StopCause::Probe { .. } => "probe",
             StopCause::Shutdown => "shutdown",
             StopCause::Watchdog { .. } => "watchdog",
@@ -96,6 +99,7 @@ impl fmt::Display for StopCause {
             StopCause::Asked(Asker::Probe) => f.write_str("a probe failed"),
             StopCause::Asked(Asker::Memory) => f.write_str("it had too much memory"),
             StopCause::Asked(Asker::Reload(_)) => f.write_str("the configuration changed"),
+            StopCause::Asked(Asker::Recycle) => f.write_str("it has run for as long as recycle_after says"),
             StopCause::Asked(Asker::RestartWith) => f.write_str("a program it restarts with was restarted"),
             StopCause::Shutdown => f.write_str("the daemon is shutting down"),
             StopCause::Probe { name, detail } => write!(f, "probe {name:?} failed: {detail}"),

@@ -298,6 +298,7 @@ impl Instance {
         } else {
             self.timers.arm(Slot::Start, turn.now + self.program.startsecs);
         }
+        self.arm_recycling(turn);
         self.begin_checks(turn);
         self.come_up(turn);
     }
@@ -368,6 +369,7 @@ impl Instance {
             Some(Slot::Watchdog) => self.watchdog_expired(turn),
             Some(Slot::Check) => self.start_checks(turn),
             Some(Slot::Hook) => self.hook_deadline(turn),
+            Some(Slot::Recycle) => self.become_due(),
         }
         true
     }

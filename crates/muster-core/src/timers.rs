@@ -26,9 +26,23 @@ pub enum Slot {
     Check,
     /// A hook of the run must have ended.
     Hook,
+    /// The run is to be recycled.
+    Recycle,
 }
 
-const SLOTS: [Slot; 7] = [Slot::Start, Slot::Delay, Slot::Stop, Slot::Ready, Slot::Watchdog, Slot::Check, Slot::Hook];
+const SLOTS: [Slot; 8] = [
+    Slot::Start,
+    Slot::Delay,
+    Slot::Stop,
+    Slot::Ready,
+    Slot::Watchdog,
+    Slot::Check,
+    Slot::Hook,
+    Slot::Recycle,
+];
+
+/// Those that stay with a run while it is up.
+const OF_RUNNING: [Slot; 3] = [Slot::Watchdog, Slot::Check, Slot::Recycle];
 
 /// The deadlines of one instance.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -54,10 +68,9 @@ impl Timers {
 
     /// Clears all slots except those that stay with a run while it is up.
     pub fn clear_for_running(&mut self) {
-        let (watchdog, check) = (self.get(Slot::Watchdog), self.get(Slot::Check));
-        self.clear();
-        self.slots[Slot::Watchdog as usize] = watchdog;
-        self.slots[Slot::Check as usize] = check;
+        for slot in SLOTS.into_iter().filter(|slot| !OF_RUNNING.contains(slot)) {
+            self.disarm(slot);
+        }
     }
 
     /// Clears all slots.

@@ -1,5 +1,6 @@
 //! Random configurations and random commands.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -227,7 +228,8 @@ pub fn command(dice: &mut Dice) -> (Verb, String) {
     let verb = match dice.below(10) {
         0..=2 => Verb::Start,
         3..=5 => Verb::Stop,
-        6..=7 => Verb::Restart,
+        6 => Verb::Restart,
+        7 => Verb::Roll { parallel: NonZeroU32::new((one % 3) as u32) },
         8 => signal,
         _ => Verb::Await(dice.one_of(&Awaited::ALL)),
     };

@@ -112,7 +112,7 @@ impl Witness {
             is_checked: false,
             ends: self.watched[id].program.stop.kill,
         });
-        if self.watched[id].was_asked == Some(false) {
+        if self.watched[id].was_asked == Some(false) && !self.rolling.contains(&id) {
             self.others_are_restarted(now, id);
         }
         Ok(())
@@ -168,6 +168,7 @@ impl Witness {
             return Ok(());
         }
         if is_first {
+            self.joins_followers_of_a_roll(run);
             self.sees_first_signal(now, run)?;
         }
         self.sees_step(now, run, signal)
@@ -356,6 +357,7 @@ impl Witness {
                 run.into_iter().for_each(|run| run.is_healthy = *health == Health::Healthy);
             }
             Event::Configured { .. } => self.takes_configuration(),
+            Event::Rolling(step) => self.sees_rolling(step)?,
             Event::ShutdownBegan { timeout, .. } => {
                 let timeout = timeout.limit().unwrap_or(Duration::MAX);
                 let end = now + MOMENT.max(timeout);
