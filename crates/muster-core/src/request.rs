@@ -30,8 +30,8 @@ pub enum Verb {
     Restart,
     /// The same, one after another.
     Roll {
-        /// How many instances of a program at a time; `None` is as configured, or one.
-        parallel: Option<NonZeroU32>,
+        /// How many instances of a program at a time.
+        parallel: NonZeroU32,
     },
     /// Send a signal to those that run.
     Signal {

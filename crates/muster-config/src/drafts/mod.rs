@@ -21,6 +21,7 @@ pub(crate) mod probes;
 pub(crate) mod program;
 pub(crate) mod ready;
 pub(crate) mod rlimits;
+pub(crate) mod rolling;
 pub(crate) mod rotation;
 pub(crate) mod secrets;
 pub(crate) mod sockets;

@@ -11,6 +11,7 @@ use crate::diagnostic::{Place, Report, Severity};
 use crate::drafts::backoff::BackoffDraft;
 use crate::drafts::depend::{self, Mention};
 use crate::drafts::numprocs::NumprocsDraft;
+use crate::drafts::rolling::RollingDraft;
 use crate::field::{Field, Owner, Text};
 use crate::value::Content;
 use crate::words::{nearest, nearest_in_case};
@@ -42,6 +43,7 @@ pub(crate) struct Rules {
     pub(crate) exit_codes: Vec<u8>,
     pub(crate) priority: i64,
     pub(crate) numprocs: NumprocsDraft,
+    pub(crate) turns: RollingDraft,
     pub(crate) essential: Essential,
     signals: Vec<Signal>,
     patience: Duration,
@@ -78,6 +80,7 @@ impl Default for Rules {
             exit_codes: vec![0],
             priority: 999,
             numprocs: NumprocsDraft::default(),
+            turns: RollingDraft::default(),
             essential: Essential::No,
             signals: vec![Signal::TERM],
             patience: Duration::from_secs(10),
@@ -119,6 +122,7 @@ impl Rules {
             leftovers: *leftovers,
             leftover_wait: *leftover_wait,
             reload_signal: program.reload_signal,
+            turns: RollingDraft::of(program.rolling, program.recycle_after),
             ..Rules::default()
         }
     }
@@ -135,6 +139,8 @@ impl Rules {
             essential: self.essential,
             stop: self.stop(),
             reload_signal: self.reload_signal,
+            rolling: self.turns.rolling,
+            recycle_after: self.turns.recycle,
             ..program
         }
     }
@@ -180,6 +186,7 @@ impl Rules {
     /// Checks constraints between keys.
     pub(crate) fn check(&self, owner: Owner<'_>, report: &Report) {
         self.numprocs.check(owner, report);
+        self.turns.check(self.kind, owner, report);
         let backoff = &self.backoff.backoff;
         if let Some(place) = self.backoff_at.filter(|_| backoff.max < backoff.delay) {
             let (max, delay) = (Span(backoff.max), Span(backoff.delay));

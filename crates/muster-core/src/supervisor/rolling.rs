@@ -65,9 +65,9 @@ impl Supervisor {
 
     /// Decides which instances of a restart take turns. A single instance does not: there is no other to serve meanwhile.
     pub(super) fn sort_restart(&self, ids: &[InstanceId], verb: Verb) -> Sorted {
-        let (is_asked, parallel) = match verb {
-            Verb::Roll { parallel } => (true, parallel),
-            _ => (false, None),
+        let parallel = match verb {
+            Verb::Roll { parallel } => Some(parallel),
+            _ => None,
         };
         let mut sorted = Sorted::default();
         let mut left = self.in_start_order(ids.iter().copied());
@@ -78,7 +78,7 @@ impl Supervisor {
             left = others;
             own.sort_by_key(|&id| self.instance(id).spec().index);
             let (up, down): (Vec<_>, Vec<_>) = own.iter().partition(|&&id| self.instance(id).goal() == Goal::Up);
-            let rule = program.rolling.or(is_asked.then_some(Rolling::DEFAULT));
+            let rule = program.rolling.or(parallel.map(|_| Rolling::DEFAULT));
             match rule.filter(|_| up.len() > 1 && program.kind == Kind::Service) {
                 Some(rule) => {
                     let rule = Rolling { parallel: parallel.unwrap_or(rule.parallel), ..rule };

@@ -229,7 +229,7 @@ pub fn command(dice: &mut Dice) -> (Verb, String) {
         0..=2 => Verb::Start,
         3..=5 => Verb::Stop,
         6 => Verb::Restart,
-        7 => Verb::Roll { parallel: NonZeroU32::new((one % 3) as u32) },
+        7 => NonZeroU32::new((one % 3) as u32).map_or(Verb::Restart, |parallel| Verb::Roll { parallel }),
         8 => signal,
         _ => Verb::Await(dice.one_of(&Awaited::ALL)),
     };

@@ -16,6 +16,7 @@ mod order;
 mod policies;
 mod readiness;
 mod reload;
+mod rolling;
 mod shutdown;
 mod shutdown_modes;
 mod stage;

@@ -8,7 +8,7 @@ impl Witness {
     /// The instances of a restart that do not take turns.
     pub(super) fn those_restarted_together(&mut self, verb: Verb, ids: &[usize]) -> Vec<usize> {
         let is_asked = matches!(verb, Verb::Roll { .. });
-        if let Verb::Roll { parallel: Some(parallel) } = verb {
+        if let Verb::Roll { parallel } = verb {
             self.most_at_a_time = self.most_at_a_time.max(parallel.get() as usize);
         }
         let up = |name: &str| -> Vec<usize> {
@@ -38,7 +38,8 @@ impl Witness {
         }
         let one = &self.watched[id];
         let turns = self.rolling.iter().filter(|&&other| self.watched[other].program.name == one.program.name).count();
-        promise!(turns < self.most_at_a_time, "instance {id} takes its turn while {turns} others do");
+        let configured = one.program.rolling.map_or(1, |rolling| rolling.parallel.get() as usize);
+        promise!(turns < self.most_at_a_time.max(configured), "instance {id} takes its turn while {turns} others do");
         promise!(one.is_wanted && self.closing.is_none(), "instance {id} takes its turn and is not wanted: {one:?}");
         self.rolling.insert(id);
         match one.run {

@@ -5,7 +5,7 @@
 //! known, the text says so.
 
 use muster_api as api;
-use muster_core::{Instance, PastRun, StopCause, Supervisor, Time};
+use muster_core::{Instance, PastRun, Progress, StopCause, Supervisor, Time};
 use muster_spec::{Exit, Hook, RunEnd, Signal, Span, SpawnStep, State};
 
 use super::runs::{FAULTS, cause_words, past_run};
@@ -29,6 +29,9 @@ pub(crate) fn why(shared: &Shared, instance: &Instance, now: Time) -> api::Why {
         story.push(format!("decided: {}", past.explain(&instance.program().exit_codes)));
     }
     story.extend(tell_before(instance));
+    if instance.has_old_process() {
+        story.push("its process is of an earlier configuration, until it is restarted".to_owned());
+    }
     story.push(format!("next: {next}"));
     api::Why {
         name: program.name,
@@ -157,7 +160,15 @@ fn next(supervisor: &Supervisor, instance: &Instance, now: Time) -> String {
             "it is being stopped because of a failure".to_owned()
         }
         State::Starting => "it becomes RUNNING after startsecs, once it is ready if ready is configured".to_owned(),
-        State::Running => "it keeps running".to_owned(),
+        State::Running => match supervisor.rolling(instance.id()) {
+            Some(Progress { is_queued: true, .. }) => {
+                "it is restarted after another rolling restart of its program".to_owned()
+            }
+            Some(Progress { step, of, .. }) => {
+                format!("it keeps running, unless its turn comes: a rolling restart is at {step} of {of}")
+            }
+            None => "it keeps running".to_owned(),
+        },
         State::Stopping => "it becomes STOPPED once all its processes have exited".to_owned(),
         State::Stopped => "nothing until it is started".to_owned(),
         State::Exited | State::Fatal => "nothing until it is started, which resets its count of failures".to_owned(),
