@@ -236,7 +236,6 @@ impl Supervisor {
     fn begin_step(&mut self, now: Time, roll: &mut Roll, part: &mut Part) {
         while let Some(&member) = part.left.front().filter(|_| part.current.len() < part.rule.parallel.get() as usize) {
             let instance = self.instance(member.id);
-            let is_reload = matches!(roll.asker, Asker::Reload(_));
             match instance.state() {
                 // It starts anew anyway.
                 State::Waiting | State::Stopped => {
@@ -246,7 +245,7 @@ impl Supervisor {
                 }
                 State::Starting | State::Stopping => return,
                 State::Running if instance.is_failing() => return,
-                State::Running if instance.last_run() > member.before || is_reload && !instance.has_old_process() => {
+                State::Running if instance.last_run() > member.before => {
                     part.left.pop_front();
                     let after = instance.past().next_back().map(|past| past.run);
                     part.current.push(Step { member, after, until: None });

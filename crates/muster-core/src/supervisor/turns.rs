@@ -54,9 +54,20 @@ impl Supervisor {
             ids.retain(|&id| is_up(self.instance(id)) && self.instance(id).state() != State::Waiting);
             restarted.retain(|id| !ids.contains(id));
             started.retain(|id| !ids.contains(id));
-            self.part(&program.name, rule, ids)
+            // A process that fits the new configuration, which may be an earlier one, needs no restart.
+            let fits = |id: &InstanceId| members.iter().any(|member| member.0 == *id && self.has_fitting_process(member));
+            let before = |id: InstanceId| self.instance(id).last_run().filter(|_| !fits(&id));
+            Part::of(&program.name, rule, ids.into_iter().map(|id| (id, before(id))).collect())
         };
         turns.into_iter().map(part).collect()
+    }
+
+    fn has_fitting_process(&self, (id, program, spec): &Member) -> bool {
+        let is_of = |instance: &Instance| {
+            let made_of = instance.made_of();
+            difference(program, made_of, program, spec) != Difference::Process
+        };
+        self.get(*id).is_some_and(|instance| instance.run_began().is_some() && is_of(instance))
     }
 
     fn needs_another(&self, (id, program, spec): &Member) -> bool {

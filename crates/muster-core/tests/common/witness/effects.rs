@@ -126,6 +126,8 @@ impl Witness {
             let is_up = matches!(it.state, State::Starting | State::Running) && it.is_wanted;
             let is_held =
                 it.batch.is_some_and(|batch| self.batches[batch].is_restart && self.batches[batch].members.len() > 1);
+            // Those that a roll restarts after its last step are held as well, which shows with their stop signal.
+            let is_held = is_held || self.may_follow_a_roll(other);
             other != id && is_up && !is_held && it.run.as_ref().is_some_and(|run| run.has_main && run.born < now)
         };
         let with = |other: &usize| {

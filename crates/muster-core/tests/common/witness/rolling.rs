@@ -32,7 +32,10 @@ impl Witness {
     pub(super) fn sees_rolling(&mut self, step: &RollingStep) -> Result<(), Broken> {
         let id = step.instance.0 as usize;
         if step.outcome != StepOutcome::Began {
-            self.rolling.remove(&id);
+            // An early end is one of all that are under way.
+            let is_end = step.outcome != StepOutcome::Done;
+            let name = self.watched[id].program.name.clone();
+            self.rolling.retain(|&other| other != id && !(is_end && self.watched[other].program.name == name));
             self.rolled.extend((step.outcome == StepOutcome::Done).then_some(id));
             return Ok(());
         }
