@@ -6,7 +6,7 @@
 
 mod problems;
 
-use self::problems::{ACTED, READ, RELOADED, SCALED, SELECTED, SHUT_DOWN, SIGNALLED, WAITED, WRITTEN};
+use self::problems::{ACTED, READ, RELOADED, RESTARTED, SCALED, SELECTED, SHUT_DOWN, SIGNALLED, WAITED, WRITTEN};
 use crate::JSON;
 use crate::METRICS;
 use crate::debug::{self, DebugPart};
@@ -14,7 +14,7 @@ use crate::event::EVENT_STREAM;
 use crate::log::{JSON_LINES, LogQuery};
 pub use crate::parameter::Parameter;
 use crate::parameter::{
-    DRY_RUN, FOLLOW, FOR, FORMAT, HOLD_FOR, LINES, RESET_SCALE, SECONDS, SELECT, SINCE, STREAM, TIMEOUT, WAIT,
+    DRY_RUN, FOLLOW, FOR, FORMAT, HOLD_FOR, LINES, RESET_SCALE, ROLLING, SECONDS, SELECT, SINCE, STREAM, TIMEOUT, WAIT,
 };
 use crate::problem::ProblemKind;
 use crate::query::Query;
@@ -155,8 +155,13 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         operation: "restartPrograms",
         path: "/v1/programs/{select}/restart",
-        summary: "Stop the selected instances that are running, then start all of them",
-        build: |select, query| action(Verb::Restart, select, query),
+        summary: "Stop the selected instances that are running, then start all of them; with `rolling`, some at a time",
+        query: &[WAIT, ROLLING],
+        problems: RESTARTED,
+        build: |select, query| {
+            let (wait, rolling) = (query.take_seconds("wait")?, query.take_number("rolling")?);
+            Ok(Route::Action { verb: Verb::Restart, select, wait, rolling })
+        },
         ..ACT
     },
     Endpoint {
@@ -436,7 +441,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
 ];
 
 fn action(verb: Verb, select: String, query: &mut Query) -> Result<Route, RouteError> {
-    Ok(Route::Action { verb, select, wait: query.take_seconds("wait")? })
+    Ok(Route::Action { verb, select, wait: query.take_seconds("wait")?, rolling: None })
 }
 
 impl Endpoint {
@@ -464,35 +469,4 @@ impl Endpoint {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn operations_and_routes_are_unique() {
-        for (place, endpoint) in ENDPOINTS.iter().enumerate() {
-            for other in &ENDPOINTS[..place] {
-                assert_ne!(endpoint.operation, other.operation);
-                assert!(endpoint.path != other.path || endpoint.method != other.method, "{}", endpoint.path);
-            }
-        }
-    }
-
-    #[test]
-    fn templates_match_whole_paths_only() {
-        let start = Endpoint::named("startPrograms");
-        assert_eq!(start.path_parameter(), Some("select"));
-        for (path, captured) in [
-            ("/v1/programs/web/start", Some("web")),
-            ("/v1/programs/start/start", Some("start")),
-            ("/v1/programs//start", None),
-            ("/v1/programs/start", None),
-            ("/v1/programs/a/b/start", None),
-            ("/v1/programs/web/start/", None),
-            ("/v1/programs/web", None),
-        ] {
-            assert_eq!(start.captures(path), captured, "{path}");
-        }
-        assert_eq!(Endpoint::named("getInfo").captures("/v1/info"), Some(""));
-        assert_eq!(Endpoint::named("getInfo").captures("/v1/infos"), None);
-    }
-}
+mod tests;

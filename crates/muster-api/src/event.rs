@@ -128,6 +128,19 @@ pub enum Happening {
         /// How long it took, in seconds.
         took: f64,
     },
+    /// A rolling restart begins with an instance or is done with it, or has ended early.
+    Rolling {
+        /// The instance.
+        name: String,
+        /// Its number among the instances of its program that are restarted, from 1.
+        step: u32,
+        /// The number of them.
+        of: u32,
+        /// `began`, `done`, `failed` or `cancelled`. After the last two, the rest keeps its processes.
+        outcome: String,
+        /// Why it has failed.
+        error: Option<String>,
+    },
     /// An instance waits for a dependency that cannot be met without intervention.
     Waiting {
         /// The instance.
@@ -233,6 +246,7 @@ impl Happening {
             Happening::Health { .. } => "health",
             Happening::Failing { .. } => "failing",
             Happening::Hook { .. } => "hook",
+            Happening::Rolling { .. } => "rolling",
             Happening::Waiting { .. } => "waiting",
             Happening::Configured { .. } => "configured",
             Happening::Source { .. } => "source",

@@ -15,7 +15,7 @@ use crate::exec::{ExecBody, TerminalSize};
 use crate::log::{EntryKind, LogEntry, StdinReport};
 use crate::problem::Problem;
 use crate::process::{ExecProcesses, InstanceProcesses, ProcessInfo, ProcessState, Processes};
-use crate::program::{ExitInfo, HookFailure, LeftBehind, LeftProcess, Program, ProgramDetail, Run};
+use crate::program::{ExitInfo, HookFailure, LeftBehind, LeftProcess, Program, ProgramDetail, RollingProgress, Run};
 use crate::source::{Source, SourceState};
 use crate::state::{Goal, State};
 use crate::timestamp::Timestamp;
@@ -70,6 +70,7 @@ pub(crate) fn of(schema: &str) -> Option<Value> {
         "SpawnFailure" => serde_json::to_value(spawn_failure()),
         "LeftBehind" => serde_json::to_value(left_behind()),
         "LeftProcess" => serde_json::to_value(left_process()),
+        "RollingProgress" => serde_json::to_value(rolling()),
         "HookFailure" => serde_json::to_value(hook_failure()),
         "OutputLine" => serde_json::to_value(output_line()),
         "LogEntry" => serde_json::to_value(entry()),
@@ -142,7 +143,13 @@ fn program() -> Program {
         priority: 999,
         description: "terminated by SIGKILL; next start in 2s, attempt 4 of 10".to_owned(),
         phase: Some("post_stop".to_owned()),
+        rolling: Some(rolling()),
+        old_process: true,
     }
+}
+
+fn rolling() -> RollingProgress {
+    RollingProgress { step: 2, of: 4, queued: false }
 }
 
 fn run() -> Run {
@@ -305,6 +312,13 @@ pub(crate) fn events() -> Vec<Event> {
         },
         Happening::Failing { name: name(), run: 7, cause: why() },
         Happening::Hook { name: name(), run: 7, hook: "pre_stop".to_owned(), exit: exit(), took: 5.25 },
+        Happening::Rolling {
+            name: name(),
+            step: 2,
+            of: 4,
+            outcome: "failed".to_owned(),
+            error: Some("start_timeout".to_owned()),
+        },
         Happening::Waiting { name: name(), waiting_for: vec!["db (healthy)".to_owned()] },
         Happening::Configured {
             added: vec![name()],

@@ -51,7 +51,7 @@ pub use log::{
 pub use openapi::openapi;
 pub use problem::{COMMON_PROBLEMS, Problem, ProblemKind};
 pub use process::{ExecProcesses, InstanceProcesses, ProcessInfo, ProcessState, Processes};
-pub use program::{ExitInfo, HookFailure, LeftBehind, LeftProcess, Program, ProgramDetail, Run};
+pub use program::{ExitInfo, HookFailure, LeftBehind, LeftProcess, Program, ProgramDetail, RollingProgress, Run};
 pub use right::Right;
 pub use route::{MAX_WAIT, Route, RouteError, Verb, WaitFor};
 pub use source::{Source, SourceState, SourceVerb};

@@ -19,6 +19,13 @@ pub(crate) const WAIT: Parameter = Parameter {
     required: false,
     description: "How long to wait until it is done; 0, the default, answers as soon as the request is accepted.",
 };
+pub(crate) const ROLLING: Parameter = Parameter {
+    name: "rolling",
+    schema: "Positive",
+    required: false,
+    description: "How many instances of a program to restart at a time, and the next ones when these are ready; by default \
+                  as configured.",
+};
 pub(crate) const SELECT: Parameter = Parameter {
     name: "select",
     schema: "Selector",

@@ -86,6 +86,8 @@ problems! {
     BodyTooLarge "urn:muster:body-too-large" 413 "request body too large",
     /// The configuration has errors, and nothing was changed; `diagnostics` lists them.
     BadConfiguration "urn:muster:bad-configuration" 422 "bad configuration",
+    /// A rolling restart has ended with an instance that failed; `results` says which instances were restarted.
+    RollFailed "urn:muster:roll-failed" 500 "rolling restart failed",
     /// An internal error of the daemon.
     Internal "urn:muster:internal" 500 "internal error",
     /// Specified, but not implemented yet.

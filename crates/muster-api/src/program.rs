@@ -59,6 +59,24 @@ pub struct Program {
     /// The hook that is running: `pre_start`, `post_start`, `pre_stop` or `post_stop`.
     #[serde(default)]
     pub phase: Option<String>,
+    /// The rolling restart of its program, while there is one.
+    #[serde(default)]
+    pub rolling: Option<RollingProgress>,
+    /// Whether its process is of an earlier configuration, since a rolling restart ended before its turn or has yet to come
+    /// to it.
+    #[serde(default)]
+    pub old_process: bool,
+}
+
+/// How far the rolling restart of a program is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RollingProgress {
+    /// The step, from 1.
+    pub step: u32,
+    /// The number of instances to restart.
+    pub of: u32,
+    /// Whether it has yet to begin, since another one goes first.
+    pub queued: bool,
 }
 
 /// How a run ended.

@@ -2,6 +2,7 @@
 //!
 //! An unknown parameter is an error rather than ignored: `?wiat=5` should not silently mean "do not wait".
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::percent;
@@ -48,6 +49,12 @@ impl Query {
         let seconds: f64 = text.parse().map_err(|_| refuse())?;
         let span = Duration::try_from_secs_f64(seconds).map_err(|_| refuse())?;
         if span > MAX_WAIT { Err(bad(name, "must be at most 1000000 seconds", &text)) } else { Ok(span) }
+    }
+
+    /// Takes a number, at least 1, if it is given.
+    pub(crate) fn take_number(&mut self, name: &str) -> Result<Option<NonZeroU32>, RouteError> {
+        let number = |text: String| text.parse().map_err(|_| bad(name, "must be a number, at least 1", &text));
+        self.take(name).map(number).transpose()
     }
 
     /// Takes a flag: `?dry_run`, `?dry_run=true`; false if not given.

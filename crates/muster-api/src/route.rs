@@ -4,6 +4,7 @@
 //! invalid (400). Selectors are passed on as text; only the supervisor knows what they select.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::debug::DebugPart;
@@ -40,6 +41,8 @@ pub enum Route {
         select: String,
         /// How long to wait until it is done. Zero answers as soon as the request is accepted.
         wait: Duration,
+        /// For a restart: how many instances of a program at a time; `None` is as configured.
+        rolling: Option<NonZeroU32>,
     },
     /// Answer once a condition holds for all selected instances.
     Wait {
@@ -369,8 +372,12 @@ impl Route {
                 }
             }
             Route::Trace { span } => path.push_str(&format!("?seconds={}", span.as_secs_f64())),
-            Route::Action { wait, .. } if !wait.is_zero() => {
-                path.push_str(&format!("?wait={}", wait.as_secs_f64()));
+            Route::Action { wait, rolling, .. } => {
+                let wait = (!wait.is_zero()).then(|| format!("wait={}", wait.as_secs_f64()));
+                let rolling = rolling.map(|rolling| format!("rolling={rolling}"));
+                for (place, given) in wait.into_iter().chain(rolling).enumerate() {
+                    path.push_str(&format!("{}{given}", if place == 0 { '?' } else { '&' }));
+                }
             }
             Route::Wait { until, timeout, .. } => {
                 path.push_str(&format!("?for={}&timeout={}", until.name(), timeout.as_secs_f64()));

@@ -69,6 +69,7 @@ fn values() -> Vec<(&'static str, Value)> {
         ("LogStream", words(LogStream::ALL.map(LogStream::name))),
         ("LogFormat", words(LogFormat::ALL.map(LogFormat::name))),
         ("Count", count()),
+        ("Positive", json!({"type": "integer", "minimum": 1, "maximum": u32::MAX})),
         ("Flag", json!({"type": "string", "enum": ["true", "false", "1", "0", ""]})),
         (
             "Since",
@@ -146,6 +147,8 @@ fn programs() -> Vec<(&'static str, Value)> {
         ("priority", json!({"type": "integer"})),
         ("description", string()),
         ("phase", or_null(words(events::HOOKS))),
+        ("rolling", or_null(reference("RollingProgress"))),
+        ("old_process", boolean()),
     ]);
     let exit = object(&[
         ("code", or_null(count())),
@@ -177,6 +180,7 @@ fn programs() -> Vec<(&'static str, Value)> {
         ("Program", program),
         ("Programs", list(reference("Program"))),
         ("ProgramDetail", json!({"allOf": [reference("Program"), more]})),
+        ("RollingProgress", object(&[("step", count()), ("of", count()), ("queued", boolean())])),
         ("ExitInfo", exit),
         ("Run", run),
         ("HookFailure", hook),

@@ -1,6 +1,7 @@
 //! Random tests of routes: parsing answers any input without a panic, and a route's path parses as that route. A
 //! failure prints the seed of its round, which `MUSTER_SEED` repeats.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use muster_api::{
@@ -103,11 +104,11 @@ fn any_route(random: &mut Random) -> Route {
         20 => Route::Debug { part: DebugPart::ALL[random.below(DebugPart::ALL.len())] },
         22 => Route::Trace { span: Duration::from_millis(1 + random.next() % 600_000) },
         19 => Route::Source { verb: SourceVerb::ALL[random.below(3)], name: any_text(random), span: None },
-        _ => Route::Action {
-            verb: Verb::ALL[random.below(Verb::ALL.len())],
-            select: any_text(random),
-            wait: any_span(random),
-        },
+        _ => {
+            let verb = Verb::ALL[random.below(Verb::ALL.len())];
+            let rolling = NonZeroU32::new(random.next() as u32 % 3).filter(|_| verb == Verb::Restart);
+            Route::Action { verb, select: any_text(random), wait: any_span(random), rolling }
+        }
     }
 }
 

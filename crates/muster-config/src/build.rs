@@ -394,6 +394,8 @@ fn build_program<'t>(
         reload_signal: rules.reload_signal,
         unshown: None,
         numprocs,
+        rolling: rules.turns.rolling,
+        recycle_after: rules.turns.recycle,
         instances,
     };
     parts.hooks.check_kind(rules.kind, owner, around.report);

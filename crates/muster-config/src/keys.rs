@@ -873,6 +873,26 @@ pub static KEYS: &[Key] = &[
     .shaped(Shape::Whole(0, 1_000_000))
     .because("supervisord's"),
     rules(
+        "rolling",
+        "number, or table",
+        "0",
+        "restart this many instances at a time, and the next ones when these are ready, while the others serve: for \
+         `musterctl restart`, and for a reload that needs new processes. 0 restarts all of them together. \
+         `{ parallel = 1, pause = \"0s\", wait = \"ready\" }`: `wait` is the condition for the next step, one of ready, \
+         healthy, running",
+        |rules, field| rules.turns.rolling(field),
+    )
+    .shaped(Shape::Special(shape::rolling)),
+    rules(
+        "recycle_after",
+        "duration, or table",
+        "0s",
+        "restart a service that has run for this long, one instance at a time and only while the others are ready; 0 never \
+         does. `{ after = \"6h\", jitter = \"10m\" }` adds up to `jitter` by chance",
+        |rules, field| rules.turns.recycle_after(field),
+    )
+    .shaped(Shape::Special(shape::recycle_after)),
+    rules(
         "essential",
         "boolean or \"on-failure\"",
         "false",

@@ -4,7 +4,7 @@
 //! one of several words or a number within bounds names its [`Shape`] in the registry as well. Any value may be given as a
 //! template, so every shape accepts template text: the schema never rejects what a load accepts.
 
-use muster_spec::{Exceeded, ExitAction, OnFailure, RestartWhen, Securebits, Signal};
+use muster_spec::{Exceeded, ExitAction, OnFailure, RestartWhen, RollingWait, Securebits, Signal};
 use serde_json::{Value, json};
 
 use crate::keys::{Key, Table};
@@ -220,6 +220,31 @@ pub(crate) fn memory_max() -> Value {
         "additionalProperties": false,
     });
     json!({ "anyOf": [reference("size"), table] })
+}
+
+/// `rolling`: a number of instances, or a table.
+pub(crate) fn rolling() -> Value {
+    let table = json!({
+        "type": "object",
+        "properties": {
+            "parallel": or_interpolated(whole(1, 1000)),
+            "pause": reference("duration"),
+            "wait": or_interpolated(json!({ "enum": RollingWait::WORDS })),
+        },
+        "additionalProperties": false,
+    });
+    json!({ "anyOf": [or_interpolated(whole(0, 1000)), table] })
+}
+
+/// `recycle_after`: a duration, or a table.
+pub(crate) fn recycle_after() -> Value {
+    let table = json!({
+        "type": "object",
+        "properties": { "after": reference("duration"), "jitter": reference("duration") },
+        "required": ["after"],
+        "additionalProperties": false,
+    });
+    json!({ "anyOf": [reference("duration"), table] })
 }
 
 /// `secrets`: the path of each variable.

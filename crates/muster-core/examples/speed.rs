@@ -154,6 +154,8 @@ fn program(number: u32, priority: u32) -> ProgramSpec {
         reload_signal: None,
         unshown: None,
         numprocs: Numprocs::of(1),
+        rolling: None,
+        recycle_after: None,
         instances: vec![Arc::new(instance)],
     }
 }

@@ -37,6 +37,8 @@ pub(crate) fn no_program() -> Arc<ProgramSpec> {
         reload_signal: None,
         unshown: None,
         numprocs: Numprocs::of(1),
+        rolling: None,
+        recycle_after: None,
         instances: Vec::new(),
     })
 }

@@ -28,6 +28,8 @@ pub enum Asker {
     RestartWith,
     /// The end of this instance, with a rule of `on_exit` that restarts all programs.
     RestartAll(InstanceId),
+    /// `recycle_after`: the run has lasted long enough.
+    Recycle,
 }
 
 /// Why the supervisor ended a run.
@@ -85,6 +87,7 @@ impl StopCause {
             StopCause::Asked(Asker::Stop(_)) => "stop",
             StopCause::Asked(Asker::Restart(_) | Asker::RestartWith | Asker::RestartAll(_)) => "restart",
             StopCause::Asked(Asker::Reload(_)) => "reload",
+            StopCause::Asked(Asker::Recycle) => "recycle",
             StopCause::Asked(Asker::Probe) | StopCause::Probe { .. } => "probe",
             StopCause::Shutdown => "shutdown",
             StopCause::Watchdog { .. } => "watchdog",
@@ -104,6 +107,7 @@ impl fmt::Display for StopCause {
             StopCause::Asked(Asker::Probe) => f.write_str("a probe failed"),
             StopCause::Asked(Asker::Memory) => f.write_str("it had too much memory"),
             StopCause::Asked(Asker::Reload(_)) => f.write_str("the configuration changed"),
+            StopCause::Asked(Asker::Recycle) => f.write_str("it has run for as long as recycle_after says"),
             StopCause::Asked(Asker::RestartWith) => f.write_str("a program it restarts with was restarted"),
             StopCause::Asked(Asker::RestartAll(_)) => f.write_str("on_exit of a program restarted all"),
             StopCause::Shutdown => f.write_str("the daemon is shutting down"),

@@ -98,6 +98,8 @@ pub enum Event {
     },
     /// A hook has ended.
     Hook(Box<EndedHook>),
+    /// A rolling restart begins with an instance or is done with it, or has ended early.
+    Rolling(Box<RollingStep>),
     /// An instance waits for a dependency that cannot be met without intervention.
     Waiting {
         /// The instance.
@@ -162,6 +164,45 @@ pub enum Event {
     ShutdownEnded(Box<Account>),
 }
 
+/// A step of a rolling restart.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RollingStep {
+    /// The instance whose turn it was.
+    pub instance: InstanceId,
+    /// Its number among the instances of its program that are restarted, from 1.
+    pub step: u32,
+    /// The number of them.
+    pub of: u32,
+    /// How it went.
+    pub outcome: StepOutcome,
+}
+
+/// How a step of a rolling restart went.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepOutcome {
+    /// The instance is being restarted.
+    Began,
+    /// It has been restarted, or needed no restart.
+    Done,
+    /// Its new run failed, or another instance is down for good, as these words say; the rest keeps its processes.
+    Failed(String),
+    /// An instance was stopped or removed, or the daemon is shutting down; the rest keeps its processes.
+    Cancelled,
+}
+
+impl StepOutcome {
+    /// One word for it.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            StepOutcome::Began => "began",
+            StepOutcome::Done => "done",
+            StepOutcome::Failed(_) => "failed",
+            StepOutcome::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// How a hook ended.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EndedHook {
@@ -224,6 +265,7 @@ impl Event {
         match self {
             Event::Ended(ended) => Some(ended.instance),
             Event::Hook(ended) => Some(ended.instance),
+            Event::Rolling(step) => Some(step.instance),
             Event::State { instance, .. }
             | Event::Retry { instance, .. }
             | Event::Final { instance, .. }
@@ -258,6 +300,7 @@ impl Event {
             | Event::LeftBehind { run, .. }
             | Event::Stuck { run, .. } => Some(*run),
             Event::Retry { .. }
+            | Event::Rolling(_)
             | Event::Waiting { .. }
             | Event::Configured { .. }
             | Event::ShutdownBegan { .. }

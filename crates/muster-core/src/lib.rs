@@ -55,6 +55,7 @@ pub mod random;
 pub mod recording;
 pub mod request;
 pub mod restart;
+mod rolling;
 mod serial;
 mod settings;
 mod shutdown;
@@ -65,7 +66,7 @@ pub mod timers;
 
 pub use cause::{Asker, Principal, ShutdownReason, StopCause};
 pub use effect::{AfterRun, Effect, Input};
-pub use event::{Account, EndedHook, EndedRun, Event};
+pub use event::{Account, EndedHook, EndedRun, Event, RollingStep, StepOutcome};
 pub use health::{Health, ProbeOutcome, Readiness};
 pub use leftover::LeftBehind;
 pub use plan::ReloadPlan;
@@ -73,6 +74,7 @@ pub use program::{Instance, PastRun};
 pub use request::{Awaited, Done, Failure, Outcome, RequestId, Verb};
 
 pub use restart::Verdict;
+pub use rolling::Progress;
 pub use settings::Settings;
 pub use supervisor::{Checkpoint, Supervisor};
 pub use time::Time;

@@ -166,6 +166,8 @@ fn has_same_rules(was: &ProgramSpec, program: &ProgramSpec) -> bool {
         reload_signal,
         unshown: _,
         numprocs,
+        rolling,
+        recycle_after,
         instances,
     } = program;
     // Of another number, only the instances beyond the smaller one are news.
@@ -189,4 +191,6 @@ fn has_same_rules(was: &ProgramSpec, program: &ProgramSpec) -> bool {
         && was.essential == *essential
         && was.stop == *stop
         && was.reload_signal == *reload_signal
+        && was.rolling == *rolling
+        && was.recycle_after == *recycle_after
 }

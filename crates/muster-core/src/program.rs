@@ -322,6 +322,7 @@ impl Instance {
             self.timers.arm(Slot::Start, turn.now + self.program.startsecs);
         }
         self.limit_life(turn);
+        self.arm_recycling(turn);
         self.begin_checks(turn);
         self.come_up(turn);
     }
@@ -393,6 +394,7 @@ impl Instance {
             Some(Slot::Check) => self.start_checks(turn),
             Some(Slot::Hook) => self.hook_deadline(turn),
             Some(Slot::Life) => self.life_deadline(turn),
+            Some(Slot::Recycle) => self.become_due(),
         }
         true
     }

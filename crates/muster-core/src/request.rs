@@ -5,6 +5,7 @@
 //! client's side says when it no longer waits.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -25,8 +26,13 @@ pub enum Verb {
     Start,
     /// Stop them.
     Stop,
-    /// Stop those that run, then start all of them.
+    /// Stop those that run, then start all of them; one after another where the program says so.
     Restart,
+    /// The same, one after another.
+    Roll {
+        /// How many instances of a program at a time.
+        parallel: NonZeroU32,
+    },
     /// Send a signal to those that run.
     Signal {
         /// The signal.
@@ -115,6 +121,13 @@ pub enum Failure {
     Waiting(Vec<String>),
     /// It is waiting for these conditions, which cannot be met without intervention.
     InVain(Vec<String>),
+    /// Its rolling restart ended with it, for this reason.
+    RollFailed(String),
+    /// It keeps its process, since the rolling restart has ended before its turn.
+    RollEnded {
+        /// The instance with which it ended, and the reason.
+        by: String,
+    },
 }
 
 /// The condition that completes a request for an instance.
@@ -132,6 +145,8 @@ pub enum Condition {
     Down,
     /// The condition that a client waits for is met.
     Awaited(Awaited),
+    /// Its turn in a rolling restart is over, as [`Requests::decide`] says.
+    Rolled,
 }
 
 /// A change of an instance, as requests see it.
@@ -159,7 +174,7 @@ impl Condition {
     /// The result of the condition after this change; `None` if it is still pending.
     pub fn judge(self, change: &Change) -> Option<Result<Done, Failure>> {
         match self {
-            Condition::Up { .. } if change.goal == Goal::Down => Some(Err(Failure::Cancelled)),
+            Condition::Up { .. } | Condition::Rolled if change.goal == Goal::Down => Some(Err(Failure::Cancelled)),
             Condition::Up { after, .. } if change.run <= after => None,
             Condition::Up { done, .. } => judge_up(done, change),
             Condition::Down if !change.is_live => Some(Ok(Done::Stopped)),
@@ -169,6 +184,7 @@ impl Condition {
             }
             Condition::Down => None,
             Condition::Awaited(awaited) => judge_awaited(awaited, change),
+            Condition::Rolled => None,
         }
     }
 }
@@ -291,6 +307,17 @@ impl Requests {
             self.forget(instance, id);
         }
         Some((id, request.give_up(why)))
+    }
+
+    /// Settles an instance of a rolling restart. An instance that is settled already keeps its result.
+    pub fn decide(&mut self, id: RequestId, instance: InstanceId, result: Result<Done, Failure>) -> Option<Finished> {
+        let request = self.requests.get_mut(&id)?;
+        if request.pending.get(&instance) != Some(&Condition::Rolled) {
+            return None;
+        }
+        request.settle(instance, result);
+        self.forget(instance, id);
+        self.take_if_complete(id)
     }
 
     /// Whether no request is pending.

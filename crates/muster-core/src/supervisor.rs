@@ -11,7 +11,9 @@ mod depend;
 mod ending;
 mod on_exit;
 mod reload;
+mod rolling;
 mod select;
+mod turns;
 mod waves;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -33,6 +35,7 @@ use crate::order::start_order;
 use crate::program::{Instance, Turn};
 use crate::random::Random;
 use crate::request::{Change, Failure, Outcome, RequestId, Requests};
+use crate::rolling::Rolls;
 use crate::settings::Settings;
 use crate::shutdown::Shutdown;
 use crate::time::Time;
@@ -73,6 +76,7 @@ pub struct Supervisor {
     begun: VecDeque<InstanceId>,
     batches: Batches,
     requests: Requests,
+    rolls: Rolls,
     shutdown: Option<Shutdown>,
     has_exited: bool,
     next_run: u64,
@@ -108,6 +112,7 @@ impl Supervisor {
             changes: VecDeque::new(),
             begun: VecDeque::new(),
             requests: Requests::default(),
+            rolls: Rolls::default(),
             shutdown: None,
             has_exited: false,
             next_run: 0,
@@ -176,7 +181,7 @@ impl Supervisor {
     /// [`Supervisor::poll_timeout`] reports; drain the effects before, as always.
     pub fn handle_deadlines(&mut self, now: Time, most: usize) {
         for _ in 0..most {
-            if self.has_exited || !(self.take_deadline(now) || self.pass_over(now)) {
+            if self.has_exited || !(self.take_deadline(now) || self.take_roll_deadline(now) || self.pass_over(now)) {
                 break;
             }
             self.settle(now);
@@ -209,8 +214,8 @@ impl Supervisor {
         if self.has_exited {
             return None;
         }
-        let deadline = self.deadlines.first().map(|&(at, _)| at);
-        deadline.into_iter().chain(self.shutdown.as_ref().and_then(Shutdown::deadline)).min()
+        let deadline = self.deadlines.first().map(|&(at, _)| at).into_iter().chain(self.rolls.deadline());
+        deadline.chain(self.shutdown.as_ref().and_then(Shutdown::deadline)).min()
     }
 
     /// All instances in their current state, in the order of the configuration.
@@ -343,6 +348,9 @@ impl Supervisor {
     fn take_deadline(&mut self, now: Time) -> bool {
         let Some(&(_, id)) = self.deadlines.first().filter(|(at, _)| *at <= now) else { return false };
         self.tell(now, id, |instance, turn| while instance.handle_deadline(turn) {});
+        if self.instance(id).is_due() {
+            self.rolls.note_due(id);
+        }
         true
     }
 
@@ -352,6 +360,7 @@ impl Supervisor {
         for id in all {
             self.tell(now, id, |instance, _| instance.lose(by));
         }
+        self.rolls.lose(by);
         if let Some(shutdown) = &mut self.shutdown {
             shutdown.lose(by);
         }
@@ -438,6 +447,9 @@ impl Supervisor {
                 self.follow_essential_end(now, change.instance);
                 self.follow_restart_of_all(now, change.instance);
                 self.tell_of_vain_waits(&change);
+                if !self.rolls.is_idle() {
+                    self.rolls.stir();
+                }
                 if self.leaving > 0 {
                     self.give_up_requests_for(change.instance);
                 }
@@ -446,6 +458,8 @@ impl Supervisor {
                 self.restart_with(now, id);
             } else if self.graph.has_unblocked() {
                 self.start_unblocked(now);
+            } else if self.rolls.take_stirred() {
+                self.advance_rolls(now);
             } else {
                 return;
             }

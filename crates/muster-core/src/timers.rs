@@ -28,13 +28,24 @@ pub enum Slot {
     Hook,
     /// The run has lasted as long as it may.
     Life,
+    /// The run is to be recycled.
+    Recycle,
 }
 
-const SLOTS: [Slot; 8] =
-    [Slot::Start, Slot::Delay, Slot::Stop, Slot::Ready, Slot::Watchdog, Slot::Check, Slot::Hook, Slot::Life];
+const SLOTS: [Slot; 9] = [
+    Slot::Start,
+    Slot::Delay,
+    Slot::Stop,
+    Slot::Ready,
+    Slot::Watchdog,
+    Slot::Check,
+    Slot::Hook,
+    Slot::Life,
+    Slot::Recycle,
+];
 
 /// The slots that stay with a run while it is up.
-const OF_A_LIFE: [Slot; 3] = [Slot::Watchdog, Slot::Check, Slot::Life];
+const OF_A_LIFE: [Slot; 4] = [Slot::Watchdog, Slot::Check, Slot::Life, Slot::Recycle];
 
 /// The deadlines of one instance.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -60,9 +71,9 @@ impl Timers {
 
     /// Clears all slots except those that stay with a run while it is up.
     pub fn clear_for_running(&mut self) {
-        let kept = OF_A_LIFE.map(|slot| (slot, self.get(slot)));
-        self.clear();
-        kept.into_iter().for_each(|(slot, at)| self.slots[slot as usize] = at);
+        for slot in SLOTS.into_iter().filter(|slot| !OF_A_LIFE.contains(slot)) {
+            self.disarm(slot);
+        }
     }
 
     /// Clears all slots.

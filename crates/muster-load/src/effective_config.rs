@@ -11,8 +11,8 @@ use muster_config::{mask_text, mask_words};
 use muster_core::Instance;
 use muster_spec::{
     CheckSpec, ControlSpec, DaemonSpec, Essential, Growth, Hook, HookSpec, InstanceSpec, Jitter, Limit, ListenSpec,
-    MemoryLimit, OutputSpec, Preset, Privileges, ProbeSpec, ProcessSpec, ProgramSpec, ReadySpec, Reset, RestartPolicy,
-    Role, Scheduling, Sink, SocketSpec, Target, TlsSpec, UserSpec,
+    MemoryLimit, OutputSpec, Preset, Privileges, ProbeSpec, ProcessSpec, ProgramSpec, ReadySpec, Recycle, Reset,
+    RestartPolicy, Role, Rolling, Scheduling, Sink, SocketSpec, Target, TlsSpec, UserSpec,
 };
 use serde_json::{Map, Value, json};
 
@@ -39,6 +39,8 @@ pub fn configuration(instance: &Instance, in_force: &InForce, reader: Reader) ->
         reload_signal,
         unshown: _,
         numprocs,
+        rolling,
+        recycle_after,
         instances,
         name: _,
         groups: _,
@@ -75,6 +77,8 @@ pub fn configuration(instance: &Instance, in_force: &InForce, reader: Reader) ->
     put("numprocs_configured", json!(numprocs.configured));
     put("numprocs_min", json!(numprocs.least));
     put("numprocs_max", json!(numprocs.most));
+    put("rolling", json!(rolling.map(turns)));
+    put("recycle_after", json!(recycle_after.map(recycle)));
     put(
         "essential",
         match essential {
@@ -337,6 +341,14 @@ fn of_hook(hook: &HookSpec) -> Value {
         "on_failure": if *ignores_failure { "ignore" } else { "fail" },
         "once": once,
     })
+}
+
+fn turns(Rolling { parallel, pause, wait }: Rolling) -> Value {
+    json!({ "parallel": parallel, "pause": seconds(pause), "wait": wait.name() })
+}
+
+fn recycle(Recycle { after, jitter }: Recycle) -> Value {
+    json!({ "after": seconds(after), "jitter": seconds(jitter) })
 }
 
 fn memory_max(limit: MemoryLimit) -> Value {

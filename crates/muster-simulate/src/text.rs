@@ -11,7 +11,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_core::{Event, Health, ShutdownReason, Time, Verdict};
+use muster_core::{Event, Health, ShutdownReason, StepOutcome, Time, Verdict};
 use muster_spec::{Exit, InstanceSpec, Kind, ProgramSpec, RunEnd, Signal, Span, State};
 
 use crate::timeline::{Change, Lane, Moment, Timeline, What};
@@ -120,6 +120,15 @@ fn event_in_words(event: &Event, of: Option<&InstanceSpec>) -> (&'static str, St
         Event::Waiting { on, .. } => {
             let waits = format!("still waits for {}", on.join(" and "));
             ("WAITING", waits, "this will not come by itself".to_owned())
+        }
+        Event::Rolling(step) => {
+            let decided = match &step.outcome {
+                StepOutcome::Began => "it is restarted now".to_owned(),
+                StepOutcome::Done => "the next one may follow".to_owned(),
+                StepOutcome::Failed(why) => format!("the others keep their processes: {why}"),
+                StepOutcome::Cancelled => "it is cancelled".to_owned(),
+            };
+            ("rolling", format!("rolling restart, {} of {}", step.step, step.of), decided)
         }
         Event::Hook(ended) => {
             let (hook, took) = (ended.hook.name(), Span(ended.took));

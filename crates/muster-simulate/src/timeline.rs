@@ -225,6 +225,7 @@ impl Recorder {
             }
             Event::Waiting { .. }
             | Event::Hook(_)
+            | Event::Rolling(_)
             | Event::Ready { .. }
             | Event::Health { .. }
             | Event::ProbeFailed { .. } => What::Event(event.clone()),

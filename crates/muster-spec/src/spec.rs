@@ -12,6 +12,7 @@ mod output;
 mod privileges;
 mod probe;
 mod rlimit;
+mod rolling;
 mod scheduling;
 mod secrets;
 mod shutdown;
@@ -44,6 +45,7 @@ pub use output::{
 pub use privileges::{CapabilitySet, Privileges, Securebits};
 pub use probe::{CheckSpec, DueCheck, HttpCheck, OnFailure, ProbeKind, ProbeSpec, READY_CHECK_TIMEOUT, ReadySpec};
 pub use rlimit::{Resource, Rlimit};
+pub use rolling::{Recycle, Rolling, RollingWait};
 pub use scheduling::{CpuSet, IoPriority, Scheduling, SchedulingPolicy};
 pub use secrets::{CredentialSpec, SecretSpec};
 pub use shutdown::{ExitStatus, RpcDuringShutdown, SecondSignal, ShutdownBudget, ShutdownOrder};
@@ -294,6 +296,10 @@ pub struct ProgramSpec {
     pub unshown: Option<u64>,
     /// How many instances the configuration asks for, and the bounds of a change at run time.
     pub numprocs: Numprocs,
+    /// How its instances are restarted one after another; `None` restarts them together.
+    pub rolling: Option<Rolling>,
+    /// When its runs are replaced; `None` keeps them.
+    pub recycle_after: Option<Recycle>,
     /// Its instances.
     #[serde(skip)]
     pub instances: Vec<Arc<InstanceSpec>>,

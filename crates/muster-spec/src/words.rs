@@ -4,7 +4,8 @@ use crate::listen::{ExecAt, Role};
 use crate::restart::{Exceeded, ExitAction, Forget, Preset, RestartWhen, StartFailures};
 use crate::spec::{
     DependencyCondition, ExitStatus, Hook, Kind, Leftovers, LineFormat, ListenerMode, LogFormat, LogLevel, OnFailure,
-    Overflow, ProbeKind, RpcDuringShutdown, SecondSignal, ShutdownOrder, Stdin, StopKill, StopScope, SyslogFormat,
+    Overflow, ProbeKind, RollingWait, RpcDuringShutdown, SecondSignal, ShutdownOrder, Stdin, StopKill, StopScope,
+    SyslogFormat,
 };
 use crate::tls::{ClientCertificates, TlsVersion};
 
@@ -54,6 +55,7 @@ words! {
     }
     ProbeKind { "liveness" => Liveness, "readiness" => Readiness, "startup" => Startup }
     OnFailure { "restart" => Restart, "stop" => Stop, "shutdown" => Shutdown, "none" => None }
+    RollingWait { "ready" => Ready, "healthy" => Healthy, "running" => Running }
     LogLevel { "error" => Error, "warn" => Warn, "info" => Info, "debug" => Debug, "trace" => Trace }
     LogFormat { "text" => Text, "json" => Json, "supervisord" => Supervisord }
     LineFormat { "text" => Text, "json" => Json, "raw" => Raw }

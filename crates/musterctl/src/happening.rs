@@ -34,6 +34,10 @@ impl fmt::Display for InWords<'_> {
             Happening::Hook { name, hook, exit, took, .. } => {
                 write!(f, "{name}: {hook}: {} after {}", exit.reason, span(*took))
             }
+            Happening::Rolling { name, step, of, outcome, error } => {
+                let why = error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
+                write!(f, "{name}: rolling restart {step} of {of}: {outcome}{why}")
+            }
             Happening::Waiting { name, waiting_for } => write!(f, "{name}: waiting for {}", waiting_for.join(" and ")),
             Happening::Configured { added, removed, restarted, changed, unchanged } => {
                 f.write_str("the active configuration changed:")?;

@@ -1,8 +1,9 @@
 //! Shared by `start`, `stop`, `restart`, `signal` and `wait`: names, timeout, and a line for each instance.
 
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use muster_api::{ActionReport, ActionResult, Outcome, Route, Verb};
+use muster_api::{ActionReport, ActionResult, Outcome, ProblemKind, Route, Verb};
 use muster_spec::Span;
 
 use crate::client::Answer;
@@ -34,9 +35,19 @@ pub(crate) struct Request {
 
 /// Sends this command for all names and prints the results.
 pub(crate) fn act(verb: Verb, request: &Request, session: &mut Session) -> Result<Exit, Failure> {
+    act_rolling(verb, None, request, session)
+}
+
+/// The same, and restarts this many instances at a time.
+pub(crate) fn act_rolling(
+    verb: Verb,
+    rolling: Option<NonZeroU32>,
+    request: &Request,
+    session: &mut Session,
+) -> Result<Exit, Failure> {
     let wait = if request.no_wait { Duration::ZERO } else { request.timeout };
     let ended = report(&request.names, wait, session, |session, select, wait| {
-        session.client.ask(&Route::Action { verb, select, wait })
+        session.client.ask(&Route::Action { verb, select, wait, rolling })
     });
     match verb {
         Verb::Start | Verb::Restart => renew::hint(&request.names, ended, session),
@@ -82,8 +93,12 @@ pub(super) fn print(report: &ActionReport, ended: Result<(), Failure>, session: 
     ended.map(|()| judge(&report.results))
 }
 
-/// The results in a response, and why some are missing. A timeout has both.
+/// The results in a response, and why some are missing. A timeout and a rolling restart that has failed have both.
 pub(super) fn read(answer: &Answer, patience: Duration) -> Result<(Vec<ActionResult>, Option<Failure>), Failure> {
+    if answer.status == ProblemKind::RollFailed.status() {
+        let problem = answer.problem();
+        return Ok((problem.results.clone(), Some(problem.into())));
+    }
     if answer.status != 504 {
         let report: ActionReport = answer.read(&[200, 202])?;
         return Ok((report.results, None));

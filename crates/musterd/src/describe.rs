@@ -60,15 +60,18 @@ pub(crate) fn describe(shared: &Shared, instance: &Instance, now: Time) -> Strin
 fn said(shared: &Shared, instance: &Instance) -> String {
     let children = shared.children.borrow();
     let announced = instance.run().and_then(|run| children.announced(run));
+    let rolling = shared.supervisor.borrow().rolling(instance.id()).filter(|rolling| !rolling.is_queued);
+    let rolling = rolling.map(|rolling| format!("rolling restart {} of {}", rolling.step, rolling.of));
     let notes = [
         (ready(instance) == Some(false), "not ready"),
         (instance.health() == Health::Unhealthy, "unhealthy"),
         (announced.is_some_and(|announced| announced.is_reloading), "reloading"),
         (announced.is_some_and(|announced| announced.is_stopping), "stopping"),
+        (instance.has_old_process(), "old process"),
     ];
     let notes = notes.into_iter().filter(|(is_so, _)| *is_so).map(|(_, note)| note);
     let status = announced.and_then(|announced| announced.status.as_deref());
-    notes.chain(status).map(|note| format!(", {note}")).collect()
+    notes.chain(rolling.as_deref()).chain(status).map(|note| format!(", {note}")).collect()
 }
 
 /// The number of the next restart, if restarts are counted.

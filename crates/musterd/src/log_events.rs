@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use muster_core::{Account, EndedHook, EndedRun, Event, Health, Instance, PastRun, ShutdownReason};
+use muster_core::{
+    Account, EndedHook, EndedRun, Event, Health, Instance, PastRun, RollingStep, ShutdownReason, StepOutcome,
+};
 use muster_spec::{InstanceId, RunEnd, RunId, Span, SpawnStep, State};
 use muster_sys::rights::{Capability, Rights};
 use muster_sys::tree::Refused;
@@ -123,6 +125,18 @@ pub(crate) fn write(shared: &Shared, event: &Event, said: Option<u64>) {
                 Some(failure) => warn!(%program, %run, hook, %took, counts, suppressed, "a hook failed: {failure}"),
                 None if *was_called_off => debug!(%program, %run, hook, %took, "a hook was ended"),
                 None => debug!(%program, %run, hook, %took, "a hook succeeded"),
+            }
+        }
+        Event::Rolling(step) => {
+            let RollingStep { instance, step, of, outcome } = &**step;
+            let program = name(*instance);
+            match outcome {
+                StepOutcome::Began => debug!(%program, step, of, "rolling restart: restarting it"),
+                StepOutcome::Done => info!(%program, step, of, "rolling restart: restarted it"),
+                StepOutcome::Failed(why) => {
+                    warn!(%program, step, of, "rolling restart: ended, the rest keeps its processes: {why}");
+                }
+                StepOutcome::Cancelled => info!(%program, step, of, "rolling restart: cancelled"),
             }
         }
         Event::Waiting { instance, on } => {

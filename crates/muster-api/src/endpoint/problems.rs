@@ -5,6 +5,13 @@ use crate::problem::ProblemKind;
 pub(super) const SELECTED: &[ProblemKind] = &[ProblemKind::NoSuchProgram];
 pub(super) const ACTED: &[ProblemKind] =
     &[ProblemKind::NoSuchProgram, ProblemKind::Starting, ProblemKind::ShuttingDown, ProblemKind::TimedOut];
+pub(super) const RESTARTED: &[ProblemKind] = &[
+    ProblemKind::NoSuchProgram,
+    ProblemKind::RollFailed,
+    ProblemKind::Starting,
+    ProblemKind::ShuttingDown,
+    ProblemKind::TimedOut,
+];
 pub(super) const SIGNALLED: &[ProblemKind] =
     &[ProblemKind::BadBody, ProblemKind::NoSuchProgram, ProblemKind::BodyTooLarge];
 pub(super) const SCALED: &[ProblemKind] = &[

@@ -7,7 +7,8 @@ use crate::log::{LogFormat, LogStream, Since};
 fn examples() -> Vec<Route> {
     let select = "web,db:*".to_owned();
     let second = Duration::from_secs(1);
-    let action = |verb| Route::Action { verb, select: select.clone(), wait: second };
+    let rolling = |verb| NonZeroU32::new(2).filter(|_| verb == Verb::Restart);
+    let action = |verb| Route::Action { verb, select: select.clone(), wait: second, rolling: rolling(verb) };
     let mut routes = vec![
         Route::Info,
         Route::Programs { select: Some(select.clone()) },
@@ -76,10 +77,17 @@ fn paths_are_what_the_reference_says() {
         (Route::Programs { select: None }, "/v1/programs"),
         (Route::Programs { select: Some("w?b".to_owned()) }, "/v1/programs?select=w%3Fb"),
         (Route::Program { name: "web:0".to_owned() }, "/v1/programs/web:0"),
-        (Route::Action { verb: Verb::Start, select: web(), wait: Duration::ZERO }, "/v1/programs/web/start"),
         (
-            Route::Action { verb: Verb::Stop, select: web(), wait: Duration::from_millis(1500) },
+            Route::Action { verb: Verb::Start, select: web(), wait: Duration::ZERO, rolling: None },
+            "/v1/programs/web/start",
+        ),
+        (
+            Route::Action { verb: Verb::Stop, select: web(), wait: Duration::from_millis(1500), rolling: None },
             "/v1/programs/web/stop?wait=1.5",
+        ),
+        (
+            Route::Action { verb: Verb::Restart, select: web(), wait: Duration::ZERO, rolling: NonZeroU32::new(2) },
+            "/v1/programs/web/restart?rolling=2",
         ),
         (
             Route::Wait { select: web(), until: WaitFor::Running, timeout: Duration::from_secs(30) },

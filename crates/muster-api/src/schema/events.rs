@@ -65,6 +65,16 @@ pub(super) fn event() -> Value {
                 ("took", number()),
             ],
         ),
+        kind(
+            "rolling",
+            &[
+                ("name", string()),
+                ("step", count()),
+                ("of", count()),
+                ("outcome", words(["began", "done", "failed", "cancelled"])),
+                ("error", or_null(string())),
+            ],
+        ),
         kind("waiting", &[("name", string()), ("waiting_for", list(string()))]),
         kind(
             "configured",

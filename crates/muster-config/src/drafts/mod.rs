@@ -23,6 +23,7 @@ pub(crate) mod probes;
 pub(crate) mod program;
 pub(crate) mod ready;
 pub(crate) mod rlimits;
+pub(crate) mod rolling;
 pub(crate) mod rotation;
 pub(crate) mod scheduling;
 pub(crate) mod secrets;

@@ -11,6 +11,7 @@ use crate::diagnostic::{Place, Report, Severity};
 use crate::drafts::backoff::BackoffDraft;
 use crate::drafts::depend::{self, Mention};
 use crate::drafts::numprocs::NumprocsDraft;
+use crate::drafts::rolling::RollingDraft;
 use crate::field::{Field, Owner, Text};
 use crate::value::Content;
 use crate::words::{nearest, nearest_in_case};
@@ -44,6 +45,7 @@ pub(crate) struct Rules {
     pub(crate) on_exit: ExitRules,
     pub(crate) priority: i64,
     pub(crate) numprocs: NumprocsDraft,
+    pub(crate) turns: RollingDraft,
     pub(crate) essential: Essential,
     signals: Vec<Signal>,
     patience: Duration,
@@ -83,6 +85,7 @@ impl Default for Rules {
             on_exit: ExitRules::default(),
             priority: 999,
             numprocs: NumprocsDraft::default(),
+            turns: RollingDraft::default(),
             essential: Essential::No,
             signals: vec![Signal::TERM],
             patience: Duration::from_secs(10),
@@ -127,6 +130,7 @@ impl Rules {
             leftovers: *leftovers,
             leftover_wait: *leftover_wait,
             reload_signal: program.reload_signal,
+            turns: RollingDraft::of(program.rolling, program.recycle_after),
             ..Rules::default()
         }
     }
@@ -145,6 +149,8 @@ impl Rules {
             essential: self.essential,
             stop: self.stop(),
             reload_signal: self.reload_signal,
+            rolling: self.turns.rolling,
+            recycle_after: self.turns.recycle,
             ..program
         }
     }
@@ -191,6 +197,7 @@ impl Rules {
     pub(crate) fn check(&self, owner: Owner<'_>, report: &Report) {
         self.numprocs.check(owner, report);
         self.check_max_runtime(owner, report);
+        self.turns.check(self.kind, owner, report);
         let backoff = &self.backoff.backoff;
         if let Some(place) = self.backoff_at.filter(|_| backoff.max < backoff.delay) {
             let (max, delay) = (Span(backoff.max), Span(backoff.delay));

@@ -2,19 +2,25 @@
 
 use std::sync::Arc;
 
-use muster_spec::{InstanceSpec, ProgramSpec};
+use muster_spec::{InstanceSpec, ProgramSpec, Recycle};
 
 use super::Instance;
 use crate::effect::Effect;
 use crate::health::{Checks, Health};
+use crate::plan::{Difference, difference};
 use crate::program::Turn;
+use crate::timers::Slot;
 
 impl Instance {
     /// Applies a new configuration. The run, its counters and its history stay; a caller that needs a new run restarts
     /// the instance.
     pub(crate) fn reconfigure(&mut self, turn: &mut Turn<'_>, program: Arc<ProgramSpec>, spec: Arc<InstanceSpec>) {
+        let recycles_otherwise = self.program.recycle_after != program.recycle_after;
         let was_program = std::mem::replace(&mut self.program, program);
         self.is_leaving = false;
+        if recycles_otherwise {
+            self.arm_recycling(turn);
+        }
         let was = std::mem::replace(&mut self.spec, spec);
         if was.probes != self.spec.probes {
             self.change_probes(turn, &was);
@@ -27,6 +33,34 @@ impl Instance {
     /// The configuration its process was spawned with, as long as there is one; otherwise the current configuration.
     pub(crate) fn made_of(&self) -> &InstanceSpec {
         self.run.as_ref().filter(|run| run.main_lives()).map_or(&self.spec, |run| &run.spec)
+    }
+
+    /// Whether its process is of an earlier configuration, and a restart would make another one.
+    pub fn has_old_process(&self) -> bool {
+        let was = self.run.as_ref().filter(|run| run.main_lives()).map(|run| &run.spec);
+        was.is_some_and(|was| {
+            let is_another = || difference(&self.program, was, &self.program, &self.spec) == Difference::Process;
+            !Arc::ptr_eq(was, &self.spec) && is_another()
+        })
+    }
+
+    /// Notes when its run is to be recycled.
+    pub(super) fn arm_recycling(&mut self, turn: &mut Turn<'_>) {
+        self.timers.disarm(Slot::Recycle);
+        let Some(run) = self.run.as_mut().filter(|run| run.is_executed && run.main_lives() && run.stop.is_none())
+        else {
+            return;
+        };
+        run.is_due = false;
+        if let Some(Recycle { after, jitter }) = self.program.recycle_after {
+            let late = if jitter.is_zero() { jitter } else { jitter.mul_f64(turn.random.next_unit()) };
+            self.timers.arm(Slot::Recycle, run.began + after + late);
+        }
+    }
+
+    /// Its run has lasted for `recycle_after`.
+    pub(super) fn become_due(&mut self) {
+        self.run.iter_mut().for_each(|run| run.is_due = true);
     }
 
     /// The configuration that its run was spawned with.

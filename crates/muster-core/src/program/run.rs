@@ -63,6 +63,8 @@ pub(super) struct Run {
     pub(super) was_ready: bool,
     pub(super) health: Health,
     pub(super) checks: Option<Box<Checks>>,
+    /// Whether it is to be recycled as soon as that is possible.
+    pub(super) is_due: bool,
     /// Its watchdog interval.
     pub(super) watchdog: Option<Duration>,
 }
@@ -90,6 +92,7 @@ impl Run {
             was_ready: false,
             health: Health::Unknown,
             checks: None,
+            is_due: false,
             watchdog: None,
         }
     }

@@ -138,8 +138,13 @@ impl Instance {
     }
 
     /// Whether its probes, if any, have passed and are not failing.
-    pub(super) fn is_well(&self) -> bool {
+    pub(crate) fn is_well(&self) -> bool {
         self.spec.probes.is_empty() || self.health() == Health::Healthy
+    }
+
+    /// Whether its run is to be recycled as soon as that is possible.
+    pub(crate) fn is_due(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.is_due && run.main_lives())
     }
 
     /// Whether it waits for others that are restarted with it.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use muster_spec::{Goal, InstanceId, RunId, Selector, Signal, SignalScope, State};
 
 use super::Supervisor;
+use super::rolling::Sorted;
 use crate::batch::Purpose;
 use crate::cause::{Asker, Principal};
 use crate::effect::Effect;
@@ -30,15 +31,16 @@ impl Supervisor {
         };
         // The condition for each instance is determined before acting, and checked against every change that follows.
         let (mut pending, mut results) = (BTreeMap::new(), BTreeMap::new());
+        let sorted = self.sort_restart(&self.restarted_by(&ids, verb), verb);
         for &id in &ids {
-            match self.wanted(id, verb) {
+            match sorted.wanted(id).unwrap_or_else(|| self.wanted(id, verb)) {
                 Ok(condition) => drop(pending.insert(id, condition)),
                 Err(known) => drop(results.insert(id, known)),
             }
         }
         let finished = self.requests.begin(request, pending, results);
         self.reply_all(finished);
-        self.carry_out(now, &ids, verb, by);
+        self.carry_out(now, &ids, verb, (request, by));
         if !wait {
             self.settle(now);
             self.expire(request);
@@ -55,11 +57,15 @@ impl Supervisor {
             _ => after,
         };
         match verb {
-            Verb::Start | Verb::Restart if self.is_shutting_down() => Err(Err(Failure::ShuttingDown)),
+            Verb::Start | Verb::Restart | Verb::Roll { .. } if self.is_shutting_down() => {
+                Err(Err(Failure::ShuttingDown))
+            }
             Verb::Start if instance.state() == State::Running => Err(Ok(Done::AlreadyRunning)),
             Verb::Start => Ok(Condition::Up { after: before_current, done: Done::Started }),
-            Verb::Restart if instance.is_live() => Ok(Condition::Up { after, done: Done::Restarted }),
-            Verb::Restart => Ok(Condition::Up { after, done: Done::Started }),
+            Verb::Restart | Verb::Roll { .. } if instance.is_live() => {
+                Ok(Condition::Up { after, done: Done::Restarted })
+            }
+            Verb::Restart | Verb::Roll { .. } => Ok(Condition::Up { after, done: Done::Started }),
             Verb::Stop if instance.state().is_final() && !instance.is_live() => Err(Ok(Done::NotRunning)),
             Verb::Stop => Ok(Condition::Down),
             Verb::Signal { .. } if instance.run_began().is_some() => Err(Ok(Done::Signalled)),
@@ -76,9 +82,23 @@ impl Supervisor {
         }
     }
 
-    fn carry_out(&mut self, now: Time, ids: &[InstanceId], verb: Verb, by: Principal) {
+    /// The instances that a command restarts.
+    fn restarted_by(&self, ids: &[InstanceId], verb: Verb) -> Vec<InstanceId> {
+        let needs_restart = |id: &InstanceId| {
+            let instance = self.instance(*id);
+            reads_configuration(instance) && instance.program().reload_signal.is_none()
+        };
         match verb {
-            Verb::Start | Verb::Restart if self.is_shutting_down() => {}
+            _ if self.is_shutting_down() => Vec::new(),
+            Verb::Restart | Verb::Roll { .. } => ids.to_vec(),
+            Verb::Reload => ids.iter().copied().filter(needs_restart).collect(),
+            Verb::Start | Verb::Stop | Verb::Signal { .. } | Verb::Await(_) => Vec::new(),
+        }
+    }
+
+    fn carry_out(&mut self, now: Time, ids: &[InstanceId], verb: Verb, (request, by): (RequestId, Principal)) {
+        match verb {
+            Verb::Start if self.is_shutting_down() => {}
             Verb::Start => self.start(now, ids),
             Verb::Stop => {
                 for &id in ids {
@@ -90,23 +110,40 @@ impl Supervisor {
                 self.lower_goals(now, ids);
                 self.begin_batch(now, ids, Purpose::Stop(Asker::Stop(by)));
             }
-            Verb::Restart => match *ids {
-                [id] if !self.instance(id).is_live() => self.start(now, ids),
-                _ => {
-                    let ids = self.with_those_that_restart_with(ids);
-                    self.hold_for_restart(now, &ids);
-                    self.keep_what_is_needed(now, &ids);
-                    self.begin_batch(now, &ids, Purpose::Restart(Asker::Restart(by)));
-                    let needed = self.needed_by(&ids);
-                    self.start_these(now, needed);
-                }
-            },
+            Verb::Restart | Verb::Roll { .. } => self.restart(now, ids, verb, (request, by)),
             Verb::Signal { signal, scope } => {
                 ids.iter().for_each(|&id| self.signal(id, signal, scope, by));
             }
-            Verb::Reload => self.have_read_configuration(now, ids, by),
+            Verb::Reload => {
+                self.have_read_configuration(ids, by);
+                self.restart(now, ids, verb, (request, by));
+            }
             Verb::Await(_) => {}
         }
+    }
+
+    fn restart(&mut self, now: Time, ids: &[InstanceId], verb: Verb, (request, by): (RequestId, Principal)) {
+        let Sorted { parts, together, .. } = self.sort_restart(&self.restarted_by(ids, verb), verb);
+        let together = match *together {
+            [] => Vec::new(),
+            [id] if !self.instance(id).is_live() => {
+                self.start(now, &together);
+                together
+            }
+            _ => self.restart_together(now, &together, Asker::Restart(by)),
+        };
+        self.begin_roll(Asker::Restart(by), Some(request), parts, together);
+    }
+
+    /// Restarts instances, with those that restart with them, and returns all of them.
+    fn restart_together(&mut self, now: Time, ids: &[InstanceId], asker: Asker) -> Vec<InstanceId> {
+        let ids = self.with_those_that_restart_with(ids);
+        self.hold_for_restart(now, &ids);
+        self.keep_what_is_needed(now, &ids);
+        self.begin_batch(now, &ids, Purpose::Restart(asker));
+        let needed = self.needed_by(&ids);
+        self.start_these(now, needed);
+        ids
     }
 
     fn signal(&mut self, id: InstanceId, signal: Signal, scope: SignalScope, by: Principal) {
@@ -114,20 +151,13 @@ impl Supervisor {
         self.effects.extend(run.map(|run| Effect::Signal { run, signal, scope }));
     }
 
-    fn have_read_configuration(&mut self, now: Time, ids: &[InstanceId], by: Principal) {
-        let mut without_signal = Vec::new();
+    /// Sends the reload signal to those that have one.
+    fn have_read_configuration(&mut self, ids: &[InstanceId], by: Principal) {
         for &id in ids {
             let instance = self.instance(id);
-            if !reads_configuration(instance) {
-                continue;
+            if let Some(signal) = instance.program().reload_signal.filter(|_| reads_configuration(instance)) {
+                self.signal(id, signal, SignalScope::Main, by);
             }
-            match instance.program().reload_signal {
-                Some(signal) => self.signal(id, signal, SignalScope::Main, by),
-                None => without_signal.push(id),
-            }
-        }
-        if !without_signal.is_empty() {
-            self.carry_out(now, &without_signal, Verb::Restart, by);
         }
     }
 
@@ -159,6 +189,7 @@ impl Supervisor {
     }
 
     pub(super) fn lower_goals(&mut self, now: Time, ids: &[InstanceId]) {
+        self.cancel_rolls(ids);
         for &id in ids {
             self.tell(now, id, |instance, turn| instance.lower_goal(turn));
         }

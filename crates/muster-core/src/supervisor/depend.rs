@@ -9,7 +9,7 @@
 //! `docker compose up` do. Dependencies that are starting are waited on; one whose condition is met (a oneshot that has
 //! completed) is not started again. Stopping an instance stops only the instances named.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use muster_spec::{DependencyCondition, Goal, InstanceId, Kind, State};
 
@@ -211,15 +211,26 @@ impl Supervisor {
     /// restart. A command or a reload has stopped them together already.
     pub(super) fn restart_with(&mut self, now: Time, id: InstanceId) {
         let instance = self.instance(id);
-        let is_again = instance.state() == State::Starting
+        // A rolling restart restarts them after its last step.
+        let is_rolled = self.rolls.is_current(id);
+        let is_again = !is_rolled
+            && instance.state() == State::Starting
             && instance.past().next_back().is_some_and(|past| !matches!(past.cause, Some(StopCause::Asked(_))));
         let Some(began) = instance.run_began().filter(|_| is_again && !self.is_shutting_down()) else { return };
+        self.restart_older(now, &[id], began);
+    }
+
+    /// Restarts the instances that restart with one of these, and have been running since before this time.
+    pub(super) fn restart_older(&mut self, now: Time, leaders: &[InstanceId], began: Time) {
         let is_older = |other: &Instance| {
             let is_up = matches!(other.state(), State::Starting | State::Running) && other.goal() == Goal::Up;
-            is_up && other.id() != id && !other.is_held() && other.run_began().is_some_and(|it| it < began)
+            let is_leader = leaders.contains(&other.id());
+            is_up && !is_leader && !other.is_held() && other.run_began().is_some_and(|it| it < began)
         };
-        let others = self.graph.restarts(self.place(id)).map(|place| &self.instances[place]);
-        let others: Vec<InstanceId> = others.filter(|other| is_older(other)).map(Instance::id).collect();
+        let others = leaders.iter().flat_map(|&id| self.graph.restarts(self.place(id)));
+        let others: BTreeSet<InstanceId> =
+            others.map(|place| &self.instances[place]).filter(|other| is_older(other)).map(Instance::id).collect();
+        let others: Vec<InstanceId> = others.into_iter().collect();
         if others.is_empty() {
             return;
         }

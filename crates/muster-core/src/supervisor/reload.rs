@@ -156,7 +156,8 @@ impl Supervisor {
     }
 
     fn converge(&mut self, now: Time, programs: Vec<Arc<ProgramSpec>>, steps: Steps, by: Option<Principal>) {
-        let Steps { members, removed, restarted, started, .. } = steps;
+        let Steps { members, removed, mut restarted, mut started, .. } = steps;
+        let parts = self.take_turns(&programs, &members, &mut restarted, &mut started);
         let stopping: Vec<InstanceId> = removed.iter().chain(&restarted).copied().collect();
         // In the order of the old configuration, by which they were started.
         let waves = self.stop_waves(&stopping);
@@ -177,6 +178,7 @@ impl Supervisor {
         let mut to_start = self.needed_by(&wanted);
         to_start.extend(started);
         self.start_in_turn(now, self.in_boot_order(to_start));
+        self.begin_roll(Asker::Reload(by), None, parts, wanted);
         // Instances whose dependencies were changed may be able to start.
         let waiting = self.instances.iter().filter(|instance| instance.state() == State::Waiting).map(Instance::id);
         for id in self.in_start_order(waiting.collect::<Vec<_>>()) {
@@ -187,6 +189,7 @@ impl Supervisor {
     /// Stops everything in the order of a shutdown, and then starts what is to start by itself.
     fn boot_again(&mut self, now: Time, programs: Vec<Arc<ProgramSpec>>, steps: Steps, by: Option<Principal>) {
         let Steps { members, removed, restarted, lowered, fresh, .. } = steps;
+        self.cancel_rolls(&[restarted.as_slice(), &lowered].concat());
         let mut stopping: Vec<InstanceId> = removed.iter().chain(&restarted).chain(&lowered).copied().collect();
         let mut waves = self.shutdown_waves(&stopping);
         // The first element is the last wave.

@@ -50,6 +50,8 @@ pub fn program(name: &str) -> ProgramSpec {
         reload_signal: Some(Signal::HUP),
         unshown: None,
         numprocs: Numprocs::of(1),
+        rolling: None,
+        recycle_after: None,
         instances: vec![Arc::new(instance(name.to_owned(), 0))],
     }
 }

@@ -42,6 +42,7 @@ macro_rules! promise {
 mod effects;
 mod inputs;
 mod reload;
+mod rolling;
 mod serial;
 
 #[derive(Clone, Debug)]
@@ -151,6 +152,11 @@ pub struct Witness {
     must_be_answered: Vec<RequestId>,
     open: BTreeSet<RequestId>,
     latest_run: RunId,
+    /// The instances that rolling restarts are restarting, and those that they have restarted.
+    rolling: BTreeSet<usize>,
+    rolled: BTreeSet<usize>,
+    /// How many instances of a program may take their turn at a time.
+    most_at_a_time: usize,
     /// Whether the core was called later than its deadline.
     pub is_late: bool,
     pub has_exited: Option<u8>,
@@ -174,6 +180,9 @@ impl Witness {
             must_be_answered: Vec::new(),
             open: BTreeSet::new(),
             latest_run: RunId(0),
+            rolling: BTreeSet::new(),
+            rolled: BTreeSet::new(),
+            most_at_a_time: 1,
             is_late: false,
             has_exited: None,
         }
@@ -263,6 +272,9 @@ impl Witness {
         let deadlines = core.snapshot().iter().filter_map(|instance| instance.earliest_deadline());
         let earliest = deadlines.chain(self.closing).min();
         let is_told = match self.closing {
+            None if !self.rolling.is_empty() || !self.rolled.is_empty() => {
+                core.poll_timeout() <= earliest.or(core.poll_timeout())
+            }
             None => core.poll_timeout() == earliest,
             Some(_) => core.poll_timeout() <= earliest,
         };
@@ -301,7 +313,7 @@ impl Witness {
         let needs = self.kinship.needs(&one.program.name).flat_map(|(need, _)| self.ids_of(need));
         let is_to_restart = |need: usize| self.watched[need].batch.is_some_and(|batch| self.batches[batch].is_restart);
         let must_wait = needs.into_iter().any(is_to_restart) || !self.missing(id).is_empty();
-        one.run.is_some() || is_in_batch || must_wait
+        one.run.is_some() || is_in_batch || must_wait || self.may_follow_a_roll(id)
     }
 
     /// In every batch, each member without a predecessor is being stopped: none is forgotten.

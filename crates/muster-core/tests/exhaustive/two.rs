@@ -5,13 +5,14 @@
 //! come to rest and every request must get its reply.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use muster_core::{Effect, Input, Instance, ProbeOutcome, RequestId, Settings, ShutdownReason, Supervisor, Time, Verb};
 use muster_spec::{
-    DependencyCondition, Exit, Goal, InstanceId, ProbeKind, ProbeSpec, ProgramSpec, RestartWhen, RunId, ShutdownBudget,
-    ShutdownOrder, Signal, State,
+    DependencyCondition, Exit, Goal, InstanceId, ProbeKind, ProbeSpec, ProgramSpec, Recycle, RestartWhen, Rolling,
+    RunId, ShutdownBudget, ShutdownOrder, Signal, State,
 };
 
 use crate::common::programs::{
@@ -241,6 +242,27 @@ impl Scene {
     }
 }
 
+/// Two instances of a program that report readiness and take turns, or are told to.
+fn rolled_steps() -> Vec<Step> {
+    let asked = [
+        Step::Asked(Verb::Restart, "web:*"),
+        Step::Asked(Verb::Roll { parallel: NonZeroU32::MIN }, "web:*"),
+        Step::Asked(Verb::Restart, "web:1"),
+        Step::Asked(Verb::Stop, "web:0"),
+        Step::Asked(Verb::Start, "web:*"),
+        Step::IsReconfigured(0),
+        Step::IsReconfigured(1),
+        Step::IsReconfigured(2),
+        Step::BootsAgain(1),
+        Step::TermComes,
+        Step::TimePasses,
+    ];
+    let happens = BOTH
+        .into_iter()
+        .flat_map(|id| [Step::IsSpawned(id), Step::Fails(id), Step::TreeIsGone(id), Step::SaysReady(id)]);
+    asked.into_iter().chain(happens).collect()
+}
+
 type Ending = fn(Scene) -> Result<(), String>;
 
 fn walk(scene: &Scene, told: &mut Vec<Step>, steps: &[Step], depth: usize, ending: Ending) -> Result<usize, String> {
@@ -331,6 +353,28 @@ fn every_story_of_a_dependent_and_its_dependency_keeps_the_promises() {
             let told = walk(&opening, &mut Vec::new(), &watched_steps(), depth, Scene::comes_to_order);
             let count = told.unwrap_or_else(|bad| panic!("{bad}"));
             assert!(depth < 4 || count > 10_000, "only {count} stories: the tree was cut short");
+        }
+    }
+}
+
+#[test]
+fn every_story_of_two_instances_that_take_turns_keeps_the_promises() {
+    let web = ProgramSpec { rolling: Some(Rolling::DEFAULT), ..notifying(several(quick("web"), 2)) };
+    let recycled = ProgramSpec { recycle_after: Some(Recycle::after(s(30))), rolling: None, ..web.clone() };
+    let configurations =
+        vec![vec![Arc::new(web.clone())], vec![Arc::new(with_command(web, "another"))], vec![Arc::new(recycled)]];
+    let mut up = scene_of(configurations.clone(), SETTINGS);
+    for step in BOTH.into_iter().flat_map(|id| [Step::IsSpawned(id), Step::SaysReady(id)]) {
+        up.take(step).expect("nothing can go wrong yet");
+    }
+    let mut rolls = up.clone();
+    rolls.take(Step::Asked(Verb::Restart, "web:*")).expect("nothing can go wrong yet");
+    for (opening, deepest) in [(scene_of(configurations, SETTINGS), 4), (up, 4), (rolls, 5)] {
+        for depth in 1..=deepest {
+            let told = walk(&opening, &mut Vec::new(), &rolled_steps(), depth, Scene::comes_to_order);
+            let count = told.unwrap_or_else(|bad| panic!("{bad}"));
+            assert!(depth < 4 || count > 5_000, "only {count} stories: the tree was cut short");
+            println!("depth {depth}: {count} stories");
         }
     }
 }

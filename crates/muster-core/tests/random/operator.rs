@@ -1,14 +1,15 @@
 //! Random configurations and random commands.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use muster_core::{Awaited, Settings, Verb, random::Random};
 use muster_spec::{
     Backoff, CheckSpec, Dependency, DependencyCondition, Essential, Exceeded, Forget, GroupOrder, Growth, HostPort,
-    Jitter, Judged, Kind, Leftovers, Limit, OnFailure, Preset, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec,
-    RestartPolicy, RestartWhen, ShutdownBudget, ShutdownOrder, Signal, SignalScope, StartFailures, StopKill, StopScope,
-    StopSpec,
+    Jitter, Judged, Kind, Leftovers, Limit, OnFailure, Preset, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, Recycle,
+    RestartPolicy, RestartWhen, Rolling, ShutdownBudget, ShutdownOrder, Signal, SignalScope, StartFailures, StopKill,
+    StopScope, StopSpec,
 };
 
 use crate::common::programs::{ms, probe, program, s, several, stop_with, with, with_command};
@@ -83,7 +84,9 @@ fn related(dice: &mut Dice, spec: ProgramSpec, number: usize, others: &[Arc<Prog
         conditions.retain(|&it| it != DependencyCondition::Healthy || !other.instances[0].probes.is_empty());
         let condition = if dice.one_in(2) { DependencyCondition::Started } else { dice.one_of(&conditions) };
         depends_on.push(Dependency { program: other.name.clone(), condition });
-        restart_with.extend(dice.one_in(4).then(|| other.name.clone()));
+        // The witness does not foresee when a roll ends and those that restart with it follow: that is for the short stories.
+        let is_plain = other.rolling.is_none() && other.recycle_after.is_none();
+        restart_with.extend((dice.one_in(4) && is_plain).then(|| other.name.clone()));
     }
     ProgramSpec { depends_on, restart_with, ..spec }
 }
@@ -164,6 +167,8 @@ fn one_program(dice: &mut Dice, number: usize) -> ProgramSpec {
         order: dice.one_in(4).then(|| GroupOrder { priority: dice.one_of(&[1, 5, 999]), place: number as u32 % 3 }),
         essential: if dice.one_in(60) { dice.one_of(&[Essential::Yes, Essential::OnFailure]) } else { Essential::No },
         stop: stop(dice),
+        rolling: number.is_multiple_of(3).then_some(Rolling { pause: ms(number as u64 * 10), ..Rolling::DEFAULT }),
+        recycle_after: (number % 4 == 1).then(|| Recycle { after: s(number as u64 * 10), jitter: s(2) }),
         ..program(&format!("p{number}"))
     };
     let spec = match dice.below(4) {
@@ -227,7 +232,8 @@ pub fn command(dice: &mut Dice) -> (Verb, String) {
     let verb = match dice.below(10) {
         0..=2 => Verb::Start,
         3..=5 => Verb::Stop,
-        6..=7 => Verb::Restart,
+        6 => Verb::Restart,
+        7 => NonZeroU32::new((one % 3) as u32).map_or(Verb::Restart, |parallel| Verb::Roll { parallel }),
         8 => signal,
         _ => Verb::Await(dice.one_of(&Awaited::ALL)),
     };

@@ -18,6 +18,7 @@ mod order;
 mod policies;
 mod readiness;
 mod reload;
+mod rolling;
 mod shutdown;
 mod shutdown_modes;
 mod stage;

@@ -37,6 +37,8 @@ impl Limits {
             Event::ProbeFailed { instance, .. } => limited(instance, Notice::CheckFailed),
             Event::Waiting { instance, .. } => limited(instance, Notice::Waiting),
             Event::Stuck { instance, run, .. } => of_run(instance, run),
+            // A crash loop causes none of them.
+            Event::Rolling(_) => Some(0),
             Event::Configured { plan } if plan.is_empty() => self.pass(DAEMON, Notice::Unchanged),
             Event::Configured { .. }
             | Event::ShutdownBegan { .. }
@@ -73,7 +75,8 @@ impl Limits {
 fn is_asked_for(cause: &StopCause) -> bool {
     matches!(
         cause,
-        StopCause::Asked(Asker::Stop(_) | Asker::Restart(_) | Asker::Probe | Asker::Memory | Asker::Reload(_),)
-            | StopCause::Shutdown
+        StopCause::Asked(
+            Asker::Stop(_) | Asker::Restart(_) | Asker::Probe | Asker::Memory | Asker::Reload(_) | Asker::Recycle,
+        ) | StopCause::Shutdown
     )
 }

@@ -54,7 +54,7 @@ pub(super) fn restart_updated(request: &Request, session: &mut Session<'_>) -> R
     let mut results = Vec::new();
     for select in selection::chunks(&others) {
         let wait = deadline.saturating_duration_since(Instant::now());
-        let answer = session.client.ask(&Route::Action { verb: Verb::Restart, select, wait })?;
+        let answer = session.client.ask(&Route::Action { verb: Verb::Restart, select, wait, rolling: None })?;
         results.extend(read(&answer, patience)?.0);
     }
     results.extend(wait_for(&renewed, &before, &live, deadline, &session.client)?);
@@ -110,7 +110,7 @@ fn wait_for(
             vain.map(|program| program.name.clone()).filter(|name| started.insert(name.clone())).collect();
         if !vain.is_empty() {
             for select in selection::chunks(&vain) {
-                client.ask(&Route::Action { verb: Verb::Start, select, wait: Duration::ZERO })?;
+                client.ask(&Route::Action { verb: Verb::Start, select, wait: Duration::ZERO, rolling: None })?;
             }
             now = programs(names, client)?;
         }

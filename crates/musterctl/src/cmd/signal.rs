@@ -52,7 +52,7 @@ impl From<Recipients> for SignalScope {
 pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
     let body = SignalBody { signal: args.signal.clone(), scope: args.scope.into() };
     report(&args.names, Duration::ZERO, session, |session, select, wait| {
-        session.client.ask_with(&Route::Action { verb: Verb::Signal, select, wait }, &body)
+        session.client.ask_with(&Route::Action { verb: Verb::Signal, select, wait, rolling: None }, &body)
     })
 }
 

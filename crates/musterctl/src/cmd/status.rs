@@ -188,7 +188,10 @@ fn note(program: &Program) -> String {
     }
     let not_ready = (program.ready == Some(false)).then_some("not ready");
     let unhealthy = program.health.as_deref().filter(|health| *health == "unhealthy");
-    let said = [not_ready, unhealthy, program.status.as_deref()];
+    let rolling = program.rolling.as_ref().filter(|rolling| !rolling.queued);
+    let rolling = rolling.map(|rolling| format!("rolling restart {} of {}", rolling.step, rolling.of));
+    let old = program.old_process.then_some("old process");
+    let said = [not_ready, unhealthy, old, rolling.as_deref(), program.status.as_deref()];
     said.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 

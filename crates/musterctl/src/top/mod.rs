@@ -183,7 +183,7 @@ impl<'a> Top<'a> {
     /// Sends the command without waiting: its effect is shown as it happens.
     fn act(&mut self, verb: Verb) -> Result<(), Failure> {
         let Some(name) = self.name() else { return Ok(()) };
-        let route = Route::Action { verb, select: name.clone(), wait: Duration::ZERO };
+        let route = Route::Action { verb, select: name.clone(), wait: Duration::ZERO, rolling: None };
         let answer = self.client.ask(&route)?;
         self.message_since = Instant::now();
         self.message = match answer.status {

@@ -1,13 +1,14 @@
 //! Handlers of commands: parse the request, call [`crate::operations::command`], and convert the result to the API's
 //! types.
 
+use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Duration;
 
 use hyper::StatusCode;
 use muster_api as api;
 use muster_api::{Problem, ProblemKind, ShutdownBody, SignalBody};
-use muster_core::{Awaited, Done, Failure, Principal, Verb};
+use muster_core::{Awaited, Done, Failure, Instance, Principal, Verb};
 use muster_spec::{InstanceId, ShutdownBudget, Signal, SignalScope};
 
 use super::queries;
@@ -21,18 +22,24 @@ use muster_server::response::{self, Answer};
 pub(super) async fn act(
     shared: &Rc<Shared>,
     by: Principal,
-    (verb, select): (api::Verb, &str),
+    (verb, select, rolling): (api::Verb, &str, Option<NonZeroU32>),
     wait: Duration,
     body: &[u8],
 ) -> Result<Answer, Problem> {
     let verb = match verb {
         api::Verb::Start => Verb::Start,
         api::Verb::Stop => Verb::Stop,
-        api::Verb::Restart => Verb::Restart,
+        api::Verb::Restart => rolling.map_or(Verb::Restart, |parallel| Verb::Roll { parallel }),
         api::Verb::Reload => Verb::Reload,
         api::Verb::Signal => parse_signal(request_body::parse(body)?)?,
     };
-    let results = results(shared, command(shared, by, select, verb, wait).await?);
+    let commanded = command(shared, by, select, verb, wait).await?;
+    let failed_roll = failed_roll(shared, &commanded);
+    let results = results(shared, commanded);
+    if let Some(detail) = failed_roll {
+        let problem = Problem::new(ProblemKind::RollFailed, detail);
+        return Err(problem.with_hint("the others keep their processes; `why` says more").with_results(results));
+    }
     let is_accepted = results.iter().any(|result| result.outcome == api::Outcome::Accepted);
     let status = if is_accepted { StatusCode::ACCEPTED } else { StatusCode::OK };
     finish(results, status)
@@ -65,6 +72,19 @@ pub(super) async fn wait(
         return Ok(response::json(StatusCode::OK, &api::ActionReport { results }));
     }
     finish(results, StatusCode::OK)
+}
+
+/// How a rolling restart has failed, if it has: `rolled 2 of 4; web:2: start_timeout`.
+fn failed_roll(shared: &Shared, Commanded { results, .. }: &Commanded) -> Option<String> {
+    let supervisor = shared.supervisor.borrow();
+    let by = results.iter().find_map(|(id, result)| match result {
+        Err(Failure::RollFailed(why)) => Some(format!("{}: {why}", supervisor.get(*id).map_or("", Instance::name))),
+        Err(Failure::RollEnded { by }) => Some(by.clone()),
+        _ => None,
+    })?;
+    let rolled = results.iter().filter(|(_, result)| *result == Ok(Done::Restarted)).count();
+    let of = results.iter().filter(|(_, result)| *result != Ok(Done::NotRunning)).count();
+    Some(format!("rolled {rolled} of {of}; {by}"))
 }
 
 fn finish(results: Vec<api::ActionResult>, status: StatusCode) -> Result<Answer, Problem> {
@@ -133,6 +153,10 @@ fn action_result(
         Err(Failure::Waiting(_)) if !waited => (api::Outcome::Accepted, None),
         Err(Failure::Waiting(on)) => (api::Outcome::Pending, Some(waiting_for(&on))),
         Err(Failure::InVain(on)) => (api::Outcome::Error, Some(waiting_for(&on))),
+        Err(Failure::RollFailed(why)) => (api::Outcome::Error, Some(why)),
+        Err(Failure::RollEnded { by }) => {
+            (api::Outcome::Error, Some(format!("not restarted, since the rolling restart ended: {by}")))
+        }
         Err(Failure::NotRunning) => (api::Outcome::NotRunning, None),
         Err(Failure::Ended(end)) => (api::Outcome::Error, Some(end.to_string())),
         Err(Failure::Cancelled) => (api::Outcome::Error, Some("cancelled by an opposite request".to_owned())),

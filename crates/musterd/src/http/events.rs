@@ -12,7 +12,7 @@ use bytes::Bytes;
 use hyper::HeaderMap;
 use muster_api as api;
 use muster_api::{EVENT_STREAM, Happening};
-use muster_core::{EndedHook, Event, Instance, Time};
+use muster_core::{EndedHook, Event, Instance, StepOutcome, Time};
 use muster_spec::{InstanceId, InstanceSpec, RunEnd};
 use tokio::time::{Instant, Sleep};
 
@@ -245,6 +245,16 @@ fn happening(shared: &Shared, who: Option<&InstanceSpec>, event: &Event) -> Happ
             hook: ended.hook.name().to_owned(),
             exit: exit_of_hook(ended),
             took: ended.took.as_secs_f64(),
+        },
+        Event::Rolling(step) => Happening::Rolling {
+            name,
+            step: step.step,
+            of: step.of,
+            outcome: step.outcome.word().to_owned(),
+            error: match &step.outcome {
+                StepOutcome::Failed(why) => Some(why.clone()),
+                _ => None,
+            },
         },
         Event::Waiting { on, .. } => Happening::Waiting { name, waiting_for: on.clone() },
         Event::Configured { plan } => Happening::Configured {

@@ -210,7 +210,9 @@ impl Asked<'_> {
             Route::Readyz => queries::readiness(shared, client.may(Right::Metrics)).await,
             Route::Metrics => Ok(metrics::metrics(shared)),
             Route::OpenApi => Ok(response::json(StatusCode::OK, &muster_api::openapi())),
-            Route::Action { verb, select, wait } => action::act(shared, by, (verb, &select), wait, body).await,
+            Route::Action { verb, select, wait, rolling } => {
+                action::act(shared, by, (verb, &select, rolling), wait, body).await
+            }
             Route::Wait { select, until, timeout } => action::wait(shared, by, &select, until, timeout).await,
             Route::Why { name } => queries::why(shared, &name),
             Route::Events => {

@@ -114,7 +114,7 @@ impl Witness {
             is_checked: false,
             ends: self.watched[id].program.stop.kill,
         });
-        if self.watched[id].was_asked == Some(false) {
+        if self.watched[id].was_asked == Some(false) && !self.rolling.contains(&id) {
             self.others_are_restarted(now, id);
         }
         Ok(())
@@ -128,6 +128,8 @@ impl Witness {
             let is_up = matches!(it.state, State::Starting | State::Running) && it.is_wanted;
             let is_held =
                 it.batch.is_some_and(|batch| self.batches[batch].is_restart && self.batches[batch].members.len() > 1);
+            // Those that a roll restarts after its last step are held as well, which shows with their stop signal.
+            let is_held = is_held || self.may_follow_a_roll(other);
             other != id && is_up && !is_held && it.run.as_ref().is_some_and(|run| run.has_main && run.born < now)
         };
         let with = |other: &usize| {
@@ -170,6 +172,7 @@ impl Witness {
             return Ok(());
         }
         if is_first {
+            self.joins_followers_of_a_roll(run);
             self.sees_first_signal(now, run)?;
         }
         self.sees_step(now, run, signal)
@@ -368,6 +371,7 @@ impl Witness {
                 }
             }
             Event::Configured { .. } => self.takes_configuration(),
+            Event::Rolling(step) => self.sees_rolling(step)?,
             Event::ShutdownBegan { timeout, .. } => {
                 let timeout = timeout.limit().unwrap_or(Duration::MAX);
                 let end = now + MOMENT.max(timeout);

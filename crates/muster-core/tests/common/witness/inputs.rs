@@ -85,15 +85,19 @@ impl Witness {
                 ids.iter().for_each(|&id| self.watched[id].was_stopped_by_hand = true);
                 self.begin_batch(ids, false);
             }
-            Verb::Restart => match *ids {
-                [id] if self.watched[id].run.is_none() => self.is_started(ids),
-                _ => {
-                    let ids = self.with_those_that_restart_with(ids);
-                    ids.iter().for_each(|&id| self.watched[id].was_stopped_by_hand = false);
-                    self.begin_batch(&ids, true);
-                    self.needs_are_wanted(&ids);
+            Verb::Restart | Verb::Roll { .. } => {
+                let ids = self.those_restarted_together(verb, ids);
+                match *ids {
+                    [] => {}
+                    [id] if self.watched[id].run.is_none() => self.is_started(&ids),
+                    _ => {
+                        let ids = self.with_those_that_restart_with(&ids);
+                        ids.iter().for_each(|&id| self.watched[id].was_stopped_by_hand = false);
+                        self.begin_batch(&ids, true);
+                        self.needs_are_wanted(&ids);
+                    }
                 }
-            },
+            }
             Verb::Reload => {
                 let restarts = |id: &usize| {
                     let one = &self.watched[*id];

@@ -7,6 +7,7 @@ impl Witness {
     pub(super) fn takes_configuration(&mut self) {
         let Some(programs) = self.coming.take() else { return };
         let (mut restarted, mut started, mut removed) = (Vec::new(), Vec::new(), Vec::new());
+        let mut changed = BTreeSet::new();
         let (boots_again, mut lowered) = (self.boots_again, Vec::new());
         let mut left: BTreeSet<usize> = (0..self.watched.len()).collect();
         let kinship = Arc::new(Kinship::of(&programs));
@@ -56,6 +57,7 @@ impl Witness {
             let stays_down = one.was_stopped_by_hand && program.restart.when == RestartWhen::UnlessStopped;
             let was_off = !one.program.autostart && !one.was_stopped_by_hand;
             let has_run = one.run.is_some();
+            changed.extend((is_new && !one.is_leaving).then_some(id));
             if boots_again {
                 one.was_stopped_by_hand = false;
                 if booted.contains(&program.name) { restarted.push(id) } else { lowered.push(id) }
@@ -88,6 +90,9 @@ impl Witness {
             self.watched[id].is_leaving = true;
         }
         let old = std::mem::replace(&mut self.kinship, kinship);
+        if !boots_again {
+            self.lets_take_turns(&changed, &mut restarted, &mut started);
+        }
         let all: Vec<usize> = removed.iter().chain(&restarted).chain(&lowered).copied().collect();
         self.begin_batch(&all, true);
         self.batches.iter_mut().last().into_iter().for_each(|batch| {

@@ -64,6 +64,8 @@ pub(super) fn program(
         // The original has no command for it: TOML's default.
         reload_signal: Some(Signal::HUP),
         numprocs: Numprocs::of(1),
+        rolling: None,
+        recycle_after: None,
         unshown: Some(unshown(process)),
         instances: vec![instance.into()],
     }

@@ -6,7 +6,7 @@ mod runs;
 pub(super) mod why;
 
 use muster_api as api;
-use muster_core::{Health, Instance, LeftBehind, PastRun, Time};
+use muster_core::{Health, Instance, LeftBehind, PastRun, Progress, Time};
 use muster_load::secrets::Reader;
 use muster_spec::{Goal, RunEnd, RunId, State};
 
@@ -43,7 +43,13 @@ pub(super) fn program(shared: &Shared, instance: &Instance, now: Time) -> api::P
         priority: program.priority,
         description: describe(shared, instance, now),
         phase: instance.phase().map(|hook| hook.name().to_owned()),
+        rolling: shared.supervisor.borrow().rolling(instance.id()).map(rolling),
+        old_process: instance.has_old_process(),
     }
+}
+
+fn rolling(Progress { step, of, is_queued }: Progress) -> api::RollingProgress {
+    api::RollingProgress { step, of, queued: is_queued }
 }
 
 fn health(instance: &Instance) -> Option<String> {

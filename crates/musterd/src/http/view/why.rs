@@ -5,7 +5,7 @@
 //! known, the text says so.
 
 use muster_api as api;
-use muster_core::{Instance, PastRun, StopCause, Supervisor, Time};
+use muster_core::{Instance, PastRun, Progress, StopCause, Supervisor, Time};
 use muster_spec::{Exit, Hook, RunEnd, Signal, Span, SpawnStep, State};
 
 use super::runs::{FAULTS, cause_words, past_run};
@@ -29,6 +29,9 @@ pub(crate) fn why(shared: &Shared, instance: &Instance, now: Time) -> api::Why {
         story.push(format!("decided: {}", past.explain(&instance.program().exit_codes)));
     }
     story.extend(tell_before(instance));
+    if instance.has_old_process() {
+        story.push("its process is of an earlier configuration, until it is restarted".to_owned());
+    }
     story.push(format!("next: {next}"));
     api::Why {
         name: program.name,
@@ -157,9 +160,15 @@ fn next(supervisor: &Supervisor, instance: &Instance, now: Time) -> String {
             "it is being stopped because of a failure".to_owned()
         }
         State::Starting => "it becomes RUNNING after startsecs, once it is ready if ready is configured".to_owned(),
-        State::Running => match instance.must_end_by().filter(|&at| at > now) {
-            Some(at) => format!("it keeps running, for {} at most (max_runtime)", Span::about(at.since(now))),
-            None => "it keeps running".to_owned(),
+        State::Running => match (supervisor.rolling(instance.id()), instance.must_end_by().filter(|&at| at > now)) {
+            (Some(Progress { is_queued: true, .. }), _) => {
+                "it is restarted after another rolling restart of its program".to_owned()
+            }
+            (Some(Progress { step, of, .. }), _) => {
+                format!("it keeps running, unless its turn comes: a rolling restart is at {step} of {of}")
+            }
+            (None, Some(at)) => format!("it keeps running, for {} at most (max_runtime)", Span::about(at.since(now))),
+            (None, None) => "it keeps running".to_owned(),
         },
         State::Stopping => "it becomes STOPPED once all its processes have exited".to_owned(),
         State::Stopped => "nothing until it is started".to_owned(),
