@@ -457,6 +457,15 @@ pub static KEYS: &[Key] = &[
         Reader::Daemon(DaemonDraft::state_dir),
     ),
     key(
+        Table::Musterd,
+        "timezone",
+        "text",
+        "\"UTC\"",
+        "the time zone of schedules that name none: a name such as `Europe/Berlin`, or an offset such as `+02:00`; `TZ` of the \
+         container has no effect on it",
+        Reader::Daemon(DaemonDraft::timezone),
+    ),
+    key(
         Table::Http,
         "socket",
         "path",
@@ -708,6 +717,18 @@ pub static KEYS: &[Key] = &[
         Rules::restart,
     )
     .shaped(Shape::Special(shape::restart)),
+    rules(
+        "schedule",
+        "text, list or table",
+        "",
+        "when it is started by itself: five fields of cron, or six that begin with seconds; `@hourly`, `@daily`, `@weekly`, \
+         `@monthly`, `@yearly`; `@every 90s`; `TZ=Europe/Berlin` before the fields; or a list of these. \
+         `{ cron = \"30 2 * * *\", timezone = \"UTC\", overlap = \"skip\", jitter = \"0s\", missed = \"skip\", \
+         run_on_start = false }`: `overlap` says what a time does that comes during a run, skip, queue or replace; `jitter` \
+         is the longest random delay. With a schedule, `type` is `oneshot` and `restart` is `no` unless they are given",
+        Rules::schedule,
+    )
+    .shaped(Shape::Special(shape::schedule)),
     rules(
         "startretries",
         "number or \"unlimited\"",

@@ -31,6 +31,7 @@ pub(crate) fn no_program() -> Arc<ProgramSpec> {
         essential: Essential::No,
         stop,
         reload_signal: None,
+        schedule: None,
         unshown: None,
         numprocs: Numprocs::of(1),
         instances: Vec::new(),

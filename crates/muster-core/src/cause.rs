@@ -26,6 +26,8 @@ pub enum Asker {
     Memory,
     /// The restart of a program that this one restarts with.
     RestartWith,
+    /// A scheduled time with `overlap = "replace"`.
+    Schedule,
 }
 
 /// Why the supervisor ended a run.
@@ -79,6 +81,7 @@ impl StopCause {
             StopCause::Asked(Asker::Restart(_) | Asker::RestartWith) => "restart",
             StopCause::Asked(Asker::Reload(_)) => "reload",
             StopCause::Asked(Asker::Probe) | StopCause::Probe { .. } => "probe",
+            StopCause::Asked(Asker::Schedule) => "schedule",
             StopCause::Shutdown => "shutdown",
             StopCause::Watchdog { .. } => "watchdog",
             StopCause::Asked(Asker::Memory) | StopCause::Memory { .. } => "memory",
@@ -97,6 +100,7 @@ impl fmt::Display for StopCause {
             StopCause::Asked(Asker::Memory) => f.write_str("it had too much memory"),
             StopCause::Asked(Asker::Reload(_)) => f.write_str("the configuration changed"),
             StopCause::Asked(Asker::RestartWith) => f.write_str("a program it restarts with was restarted"),
+            StopCause::Asked(Asker::Schedule) => f.write_str("its next run was due"),
             StopCause::Shutdown => f.write_str("the daemon is shutting down"),
             StopCause::Probe { name, detail } => write!(f, "probe {name:?} failed: {detail}"),
             StopCause::Watchdog { silent: Some(silent) } => {

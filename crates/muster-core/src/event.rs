@@ -105,6 +105,13 @@ pub enum Event {
         /// The unmet conditions, in words.
         on: Vec<String>,
     },
+    /// A time of the schedule of an instance started nothing.
+    Skipped {
+        /// The instance.
+        instance: InstanceId,
+        /// The reason.
+        why: Skipped,
+    },
     /// A new configuration is active.
     Configured {
         /// The changes.
@@ -160,6 +167,23 @@ pub enum Event {
     ShutdownHurried,
     /// Everything has stopped, or the budget is used up.
     ShutdownEnded(Box<Account>),
+}
+
+/// Why a scheduled time started nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Skipped {
+    /// It was running.
+    Running,
+    /// Another run follows already.
+    Queued,
+    /// A dependency did not hold, or it was about to be started anyway.
+    Waiting,
+    /// The clock was set past these times, or the daemon did not run then.
+    Missed {
+        /// Their number.
+        times: u32,
+    },
 }
 
 /// How a hook ended.
@@ -232,6 +256,7 @@ impl Event {
             | Event::ProbeFailed { instance, .. }
             | Event::Failing { instance, .. }
             | Event::Waiting { instance, .. }
+            | Event::Skipped { instance, .. }
             | Event::Killed { instance, .. }
             | Event::LeftBehind { instance, .. }
             | Event::Stuck { instance, .. } => Some(*instance),
@@ -259,6 +284,7 @@ impl Event {
             | Event::Stuck { run, .. } => Some(*run),
             Event::Retry { .. }
             | Event::Waiting { .. }
+            | Event::Skipped { .. }
             | Event::Configured { .. }
             | Event::ShutdownBegan { .. }
             | Event::ShutdownOverlaps { .. }

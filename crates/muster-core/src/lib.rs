@@ -65,7 +65,7 @@ pub mod timers;
 
 pub use cause::{Asker, Principal, ShutdownReason, StopCause};
 pub use effect::{AfterRun, Effect, Input};
-pub use event::{Account, EndedHook, EndedRun, Event};
+pub use event::{Account, EndedHook, EndedRun, Event, Skipped};
 pub use health::{Health, ProbeOutcome, Readiness};
 pub use leftover::LeftBehind;
 pub use plan::ReloadPlan;

@@ -152,6 +152,7 @@ fn has_same_rules(was: &ProgramSpec, program: &ProgramSpec) -> bool {
         kind,
         autostart,
         restart,
+        schedule,
         startsecs,
         exit_codes,
         depends_on,
@@ -175,6 +176,7 @@ fn has_same_rules(was: &ProgramSpec, program: &ProgramSpec) -> bool {
         && was.kind == *kind
         && was.autostart == *autostart
         && was.restart == *restart
+        && was.schedule == *schedule
         && was.startsecs == *startsecs
         && was.exit_codes == *exit_codes
         && was.depends_on == *depends_on

@@ -10,6 +10,7 @@ mod commands;
 mod depend;
 mod ending;
 mod reload;
+mod schedule;
 mod select;
 mod waves;
 
@@ -29,7 +30,7 @@ use crate::effect::{Effect, Input};
 use crate::graph::Graph;
 use crate::health::{Health, ProbeOutcome, Readiness};
 use crate::order::start_order;
-use crate::program::{FinalEnd, Instance, Turn};
+use crate::program::{FinalEnd, Instance, Start, Turn};
 use crate::random::Random;
 use crate::request::{Change, Failure, Outcome, RequestId, Requests};
 use crate::settings::Settings;
@@ -155,6 +156,8 @@ impl Supervisor {
             Input::WatchdogChanged { run, interval } => {
                 self.tell_run(now, run, |instance, turn| instance.watchdog_changed(turn, interval));
             }
+            Input::Due { instance, next_in } => self.come_due(now, instance, next_in),
+            Input::DueMissed { instance, times } => self.miss(now, instance, times),
             Input::Reloaded { request, by, programs, settings, restarts_all } => {
                 self.reload(now, (request, by), programs, (settings, restarts_all))
             }
@@ -257,7 +260,7 @@ impl Supervisor {
 pub fn is_ready(instance: &Instance) -> bool {
     let ended_well = || instance.past().next_back().is_some_and(|past| past.success);
     match instance.state() {
-        _ if instance.is_leaving() => true,
+        _ if instance.is_leaving() || instance.program().schedule.is_some() => true,
         _ if instance.health() == Health::Unhealthy => false,
         _ if !instance.program().autostart => true,
         State::Running => instance.ready() == Readiness::Ready,
@@ -337,6 +340,7 @@ impl Supervisor {
     fn take_deadline(&mut self, now: Time) -> bool {
         let Some(&(_, id)) = self.deadlines.first().filter(|(at, _)| *at <= now) else { return false };
         self.tell(now, id, |instance, turn| while instance.handle_deadline(turn) {});
+        self.replace_run(now, id);
         true
     }
 
@@ -367,7 +371,7 @@ impl Supervisor {
         let wanted: Vec<InstanceId> = wanted.collect();
         let mut all = self.needed_by(&wanted);
         all.extend(wanted);
-        self.start_in_turn(now, self.in_boot_order(all));
+        self.start_in_turn(now, self.in_boot_order(all), |_| Start::AtBoot);
     }
 
     /// Handles the result of a check, which may stop the instance or shut the daemon down.

@@ -12,6 +12,7 @@ mod output;
 mod privileges;
 mod probe;
 mod rlimit;
+mod schedule;
 mod secrets;
 mod shutdown;
 mod socket;
@@ -43,6 +44,7 @@ pub use output::{
 pub use privileges::{CapabilitySet, Privileges, Securebits};
 pub use probe::{CheckSpec, DueCheck, HttpCheck, OnFailure, ProbeKind, ProbeSpec, READY_CHECK_TIMEOUT, ReadySpec};
 pub use rlimit::{Resource, Rlimit};
+pub use schedule::{Missed, Overlap, ScheduleSpec, ScheduleTimes};
 pub use secrets::{CredentialSpec, SecretSpec};
 pub use shutdown::{ExitStatus, RpcDuringShutdown, SecondSignal, ShutdownBudget, ShutdownOrder};
 pub use socket::{SocketAddress, SocketSpec};
@@ -129,6 +131,8 @@ pub struct DaemonSpec {
     pub watch: bool,
     /// The directory for state that survives restarts; `None` keeps nothing.
     pub state_dir: Option<PathBuf>,
+    /// The time zone of schedules that name none.
+    pub timezone: String,
     /// The syslog receiver for program output.
     pub syslog: SyslogSpec,
     /// Where log files with names of the daemon's choice are; `None` makes none of them.
@@ -260,6 +264,8 @@ pub struct ProgramSpec {
     pub autostart: bool,
     /// When, how often and after which delay it is restarted.
     pub restart: RestartPolicy,
+    /// When it is started by itself, if it is a job with a schedule.
+    pub schedule: Option<Box<ScheduleSpec>>,
     /// How long a run must last before it is RUNNING.
     pub startsecs: Duration,
     /// The exit statuses that count as success.

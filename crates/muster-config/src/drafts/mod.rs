@@ -22,6 +22,7 @@ pub(crate) mod program;
 pub(crate) mod ready;
 pub(crate) mod rlimits;
 pub(crate) mod rotation;
+pub(crate) mod schedule;
 pub(crate) mod secrets;
 pub(crate) mod sockets;
 pub(crate) mod source;

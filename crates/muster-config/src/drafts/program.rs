@@ -11,6 +11,7 @@ use crate::diagnostic::{Place, Report, Severity};
 use crate::drafts::backoff::BackoffDraft;
 use crate::drafts::depend::{self, Mention};
 use crate::drafts::numprocs::NumprocsDraft;
+use crate::drafts::schedule::{ScheduleDraft, read_schedule};
 use crate::field::{Field, Owner, Text};
 use crate::value::Content;
 use crate::words::{nearest, nearest_in_case};
@@ -26,6 +27,8 @@ struct RateDraft {
 /// The state of a program's rules while its keys are read.
 pub(crate) struct Rules {
     pub(crate) kind: Kind,
+    has_kind: bool,
+    pub(crate) schedule: Option<ScheduleDraft>,
     pub(crate) autostart: bool,
     /// The policy where neither a preset nor a key says otherwise.
     base: RestartPolicy,
@@ -64,6 +67,8 @@ impl Default for Rules {
     fn default() -> Rules {
         Rules {
             kind: Kind::Service,
+            has_kind: false,
+            schedule: None,
             autostart: true,
             base: RestartPolicy::DEFAULT,
             when: RestartPolicy::DEFAULT.when,
@@ -103,6 +108,8 @@ impl Rules {
         let StopSpec { steps, scope, kill, leftovers, leftover_wait } = &program.stop;
         Rules {
             kind: program.kind,
+            has_kind: true,
+            schedule: program.schedule.as_deref().map(ScheduleDraft::of),
             autostart: program.autostart,
             base: program.restart,
             when: program.restart.when,
@@ -180,6 +187,10 @@ impl Rules {
     /// Checks constraints between keys.
     pub(crate) fn check(&self, owner: Owner<'_>, report: &Report) {
         self.numprocs.check(owner, report);
+        if let Some(schedule) = &self.schedule {
+            let essential_at = self.essential_at.filter(|_| self.essential != Essential::No);
+            schedule.check((essential_at, self.retries_at.filter(|_| self.restart_at.is_none())), owner, report);
+        }
         let backoff = &self.backoff.backoff;
         if let Some(place) = self.backoff_at.filter(|_| backoff.max < backoff.delay) {
             let (max, delay) = (Span(backoff.max), Span(backoff.delay));
@@ -234,7 +245,21 @@ impl Rules {
 
     pub(crate) fn kind(&mut self, field: &Field<'_>) {
         if let Some(kind) = field.choice(&Kind::ALL) {
-            self.kind = kind;
+            (self.kind, self.has_kind) = (kind, true);
+        }
+    }
+
+    pub(crate) fn schedule(&mut self, field: &Field<'_>) {
+        self.schedule = read_schedule(field);
+    }
+
+    /// A program with a schedule is a job, which waits for its next time if it fails, unless the keys say otherwise.
+    pub(crate) fn follow_schedule(&mut self) {
+        if self.schedule.is_some() && !self.has_kind {
+            self.kind = Kind::Oneshot;
+        }
+        if self.schedule.is_some() && self.restart_at.is_none() {
+            self.when = RestartWhen::Never;
         }
     }
 

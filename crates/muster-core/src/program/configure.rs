@@ -13,12 +13,13 @@ impl Instance {
     /// Applies a new configuration. The run, its counters and its history stay; a caller that needs a new run restarts
     /// the instance.
     pub(crate) fn reconfigure(&mut self, turn: &mut Turn<'_>, program: Arc<ProgramSpec>, spec: Arc<InstanceSpec>) {
-        self.program = program;
+        let was_program = std::mem::replace(&mut self.program, program);
         self.is_leaving = false;
         let was = std::mem::replace(&mut self.spec, spec);
         if was.probes != self.spec.probes {
             self.change_probes(turn, &was);
         }
+        self.rearm(turn, &was_program);
     }
 
     /// The configuration its process was spawned with, as long as there is one; otherwise the current configuration.

@@ -98,6 +98,7 @@ impl Instance {
             RunEnd::Exited(_) | RunEnd::MainLost => restart::judge(policy, &mut self.tally, ended, random),
         };
         let (run, success, code) = (past.run, past.success, past.end.shell_code());
+        self.job.succeeded = Some(success);
         let has_exited = !matches!(past.end, RunEnd::NotSpawned(_));
         self.remember(PastRun { verdict, ..past });
         match verdict {
@@ -120,6 +121,7 @@ impl Instance {
             }
             _ => self.give_up(turn, run, code, verdict),
         }
+        self.follow_queue(turn);
     }
 
     /// The policy would restart, but its limit does not allow the next run to start.

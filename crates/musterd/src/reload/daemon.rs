@@ -53,6 +53,8 @@ pub(super) fn needs_restart(in_force: &InForce, new: &Spec, restarts_all: bool) 
         log_rotation: Rotation { max_size, max_files, compress },
         pidfile,
         state_dir,
+        // Schedules have it already.
+        timezone: _,
         umask,
         directory,
         syslog,

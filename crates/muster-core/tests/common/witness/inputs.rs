@@ -66,6 +66,7 @@ impl Witness {
                 }
             }
             Input::TimeLost { by } => self.loses(*by),
+            Input::Due { .. } | Input::DueMissed { .. } => {}
             Input::Ready { .. }
             | Input::HookFinished { .. }
             | Input::LeftBehind { .. }
@@ -103,7 +104,7 @@ impl Witness {
                     self.hears_verb(Verb::Restart, &ids);
                 }
             }
-            Verb::Signal { .. } | Verb::Await(_) => {}
+            Verb::Signal { .. } | Verb::Await(_) | Verb::StartLater => {}
         }
     }
 
