@@ -14,12 +14,13 @@ use crate::event::EVENT_STREAM;
 use crate::log::{JSON_LINES, LogQuery};
 pub use crate::parameter::Parameter;
 use crate::parameter::{
-    DRY_RUN, FOLLOW, FOR, FORMAT, HOLD_FOR, LINES, RESET_SCALE, SECONDS, SELECT, SINCE, STREAM, TIMEOUT, WAIT,
+    DRY_RUN, FOLLOW, FOR, FORMAT, HOLD_FOR, LINES, RESET_SCALE, SECONDS, SELECT, SINCE, STREAM, TIMEOUT, TIMES, WAIT,
 };
 use crate::problem::ProblemKind;
 use crate::query::Query;
 use crate::right::Right;
 use crate::route::{Route, RouteError, Verb, WaitFor};
+use crate::schedule::MOST_TIMES;
 use crate::source::SourceVerb;
 
 /// The methods of routes. `HEAD` is accepted wherever `GET` is.
@@ -143,6 +144,13 @@ pub const ENDPOINTS: &[Endpoint] = &[
         path: "/v1/programs/{select}/start",
         summary: "Start the selected instances that are not running",
         build: |select, query| action(Verb::Start, select, query),
+        ..ACT
+    },
+    Endpoint {
+        operation: "armPrograms",
+        path: "/v1/programs/{select}/arm",
+        summary: "Have the selected instances start at the times of their schedules, and not now",
+        build: |select, query| action(Verb::Arm, select, query),
         ..ACT
     },
     Endpoint {
@@ -318,6 +326,15 @@ pub const ENDPOINTS: &[Endpoint] = &[
         ..CONTROL
     },
     Endpoint {
+        operation: "listSchedule",
+        path: "/v1/schedule",
+        summary: "The programs that start by a schedule, and their next times",
+        query: &[TIMES],
+        answers: &[(200, "Schedule")],
+        build: |_, query| Ok(Route::Schedule { times: query.take_number("times", 1..=MOST_TIMES)? }),
+        ..LOOK
+    },
+    Endpoint {
         operation: "listSources",
         path: "/v1/sources",
         summary: "The servers that parts of the configuration are read from",
@@ -464,35 +481,4 @@ impl Endpoint {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn operations_and_routes_are_unique() {
-        for (place, endpoint) in ENDPOINTS.iter().enumerate() {
-            for other in &ENDPOINTS[..place] {
-                assert_ne!(endpoint.operation, other.operation);
-                assert!(endpoint.path != other.path || endpoint.method != other.method, "{}", endpoint.path);
-            }
-        }
-    }
-
-    #[test]
-    fn templates_match_whole_paths_only() {
-        let start = Endpoint::named("startPrograms");
-        assert_eq!(start.path_parameter(), Some("select"));
-        for (path, captured) in [
-            ("/v1/programs/web/start", Some("web")),
-            ("/v1/programs/start/start", Some("start")),
-            ("/v1/programs//start", None),
-            ("/v1/programs/start", None),
-            ("/v1/programs/a/b/start", None),
-            ("/v1/programs/web/start/", None),
-            ("/v1/programs/web", None),
-        ] {
-            assert_eq!(start.captures(path), captured, "{path}");
-        }
-        assert_eq!(Endpoint::named("getInfo").captures("/v1/info"), Some(""));
-        assert_eq!(Endpoint::named("getInfo").captures("/v1/infos"), None);
-    }
-}
+mod tests;

@@ -135,6 +135,16 @@ pub enum Happening {
         /// The unmet conditions, in words.
         waiting_for: Vec<String>,
     },
+    /// A time of a program's schedule started nothing.
+    Skipped {
+        /// The instance.
+        name: String,
+        /// `running`, `queued` if another run follows already, `waiting` if a dependency did not hold, or `missed` if the clock
+        /// was set past these times or the daemon did not run then.
+        reason: String,
+        /// The number of times.
+        times: u64,
+    },
     /// A new configuration is active.
     Configured {
         /// New instances.
@@ -234,6 +244,7 @@ impl Happening {
             Happening::Failing { .. } => "failing",
             Happening::Hook { .. } => "hook",
             Happening::Waiting { .. } => "waiting",
+            Happening::Skipped { .. } => "skipped",
             Happening::Configured { .. } => "configured",
             Happening::Source { .. } => "source",
             Happening::Listener { .. } => "listener",

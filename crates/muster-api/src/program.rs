@@ -41,7 +41,7 @@ pub struct Program {
     pub failures: u32,
     /// Maximum number of these; `null` if unlimited.
     pub startretries: Option<u32>,
-    /// When the next run starts, in BACKOFF.
+    /// When the next run starts: in BACKOFF, or at the next time of its schedule if it waits for that.
     pub next_start_at: Option<Timestamp>,
     /// How the last run ended.
     pub exit: Option<ExitInfo>,
@@ -59,6 +59,9 @@ pub struct Program {
     /// The hook that is running: `pre_start`, `post_start`, `pre_stop` or `post_stop`.
     #[serde(default)]
     pub phase: Option<String>,
+    /// When the next time of its schedule comes, if it has one and is armed.
+    #[serde(default)]
+    pub next_due: Option<Timestamp>,
 }
 
 /// How a run ended.

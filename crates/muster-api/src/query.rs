@@ -2,6 +2,7 @@
 //!
 //! An unknown parameter is an error rather than ignored: `?wiat=5` should not silently mean "do not wait".
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::percent;
@@ -48,6 +49,17 @@ impl Query {
         let seconds: f64 = text.parse().map_err(|_| refuse())?;
         let span = Duration::try_from_secs_f64(seconds).map_err(|_| refuse())?;
         if span > MAX_WAIT { Err(bad(name, "must be at most 1000000 seconds", &text)) } else { Ok(span) }
+    }
+
+    /// Takes a whole number within these bounds, if it is given.
+    pub(crate) fn take_number(
+        &mut self,
+        name: &str,
+        bounds: RangeInclusive<usize>,
+    ) -> Result<Option<usize>, RouteError> {
+        let Some(text) = self.take(name) else { return Ok(None) };
+        let number = text.parse().ok().filter(|number| bounds.contains(number));
+        number.map(Some).ok_or_else(|| bad(name, "must be a whole number from 1 to 20", &text))
     }
 
     /// Takes a flag: `?dry_run`, `?dry_run=true`; false if not given.

@@ -186,6 +186,26 @@ pub enum Skipped {
     },
 }
 
+impl Skipped {
+    /// One word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Skipped::Running => "running",
+            Skipped::Queued => "queued",
+            Skipped::Waiting => "waiting",
+            Skipped::Missed { .. } => "missed",
+        }
+    }
+
+    /// The number of times that started nothing.
+    pub const fn times(self) -> u32 {
+        match self {
+            Skipped::Missed { times } => times,
+            Skipped::Running | Skipped::Queued | Skipped::Waiting => 1,
+        }
+    }
+}
+
 /// How a hook ended.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EndedHook {

@@ -18,6 +18,7 @@ use muster_spec::{
 };
 use serde_json::{Map, Value, json};
 
+pub use self::schedule::cron_texts;
 use crate::in_force::InForce;
 use crate::secrets::Reader;
 

@@ -11,7 +11,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_core::{Event, Health, ShutdownReason, Time, Verdict};
+use muster_core::{Event, Health, ShutdownReason, Skipped, Time, Verdict};
 use muster_spec::{Exit, InstanceSpec, Kind, ProgramSpec, RunEnd, Signal, Span, State};
 
 use crate::timeline::{Change, Lane, Moment, Timeline, What};
@@ -120,6 +120,16 @@ fn event_in_words(event: &Event, of: Option<&InstanceSpec>) -> (&'static str, St
         Event::Waiting { on, .. } => {
             let waits = format!("still waits for {}", on.join(" and "));
             ("WAITING", waits, "this will not come by itself".to_owned())
+        }
+        Event::Skipped { why, .. } => {
+            let happened = match why {
+                Skipped::Running => "its time comes while it is running".to_owned(),
+                Skipped::Queued => "its time comes, and another run follows already".to_owned(),
+                Skipped::Waiting => "its time comes while it cannot start".to_owned(),
+                Skipped::Missed { times: 1 } => "a time of it passed".to_owned(),
+                Skipped::Missed { times } => format!("{times} times of it passed"),
+            };
+            ("skipped", happened, "it waits for the next time".to_owned())
         }
         Event::Hook(ended) => {
             let (hook, took) = (ended.hook.name(), Span(ended.took));

@@ -224,6 +224,7 @@ impl Recorder {
                 }
             }
             Event::Waiting { .. }
+            | Event::Skipped { .. }
             | Event::Hook(_)
             | Event::Ready { .. }
             | Event::Health { .. }

@@ -40,7 +40,7 @@ pub(crate) fn act(verb: Verb, request: &Request, session: &mut Session) -> Resul
     });
     match verb {
         Verb::Start | Verb::Restart => renew::hint(&request.names, ended, session),
-        Verb::Stop | Verb::Reload | Verb::Signal => ended,
+        Verb::Arm | Verb::Stop | Verb::Reload | Verb::Signal => ended,
     }
 }
 

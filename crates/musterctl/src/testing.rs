@@ -221,6 +221,7 @@ pub(crate) fn program(name: &str) -> Program {
         priority: 999,
         description: "pid 12, uptime 0:00:05".to_owned(),
         phase: None,
+        next_due: None,
     }
 }
 

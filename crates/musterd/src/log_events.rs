@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use muster_core::{Account, EndedHook, EndedRun, Event, Health, Instance, PastRun, ShutdownReason};
+use muster_core::{Account, EndedHook, EndedRun, Event, Health, Instance, PastRun, ShutdownReason, Skipped};
 use muster_spec::{InstanceId, RunEnd, RunId, Span, SpawnStep, State};
 use muster_sys::rights::{Capability, Rights};
 use muster_sys::tree::Refused;
@@ -125,6 +125,12 @@ pub(crate) fn write(shared: &Shared, event: &Event, said: Option<u64>) {
         Event::Waiting { instance, on } => {
             let waiting_for = on.join(" and ");
             warn!(program = %name(*instance), waiting_for, suppressed, "waiting for a dependency that needs intervention");
+        }
+        Event::Skipped { instance, why: Skipped::Missed { times } } => {
+            warn!(program = %name(*instance), times, suppressed, "scheduled times passed without a run");
+        }
+        Event::Skipped { instance, why } => {
+            info!(program = %name(*instance), reason = why.word(), suppressed, "skipped a scheduled run");
         }
         Event::Configured { plan } if plan.is_empty() => info!(suppressed, "the configuration is unchanged"),
         Event::Configured { plan } => {

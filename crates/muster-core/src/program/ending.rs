@@ -98,7 +98,7 @@ impl Instance {
             RunEnd::Exited(_) | RunEnd::MainLost => restart::judge(policy, &mut self.tally, ended, random),
         };
         let (run, success, code) = (past.run, past.success, past.end.shell_code());
-        self.job.succeeded = Some(success);
+        self.note_result(turn.now, success);
         let has_exited = !matches!(past.end, RunEnd::NotSpawned(_));
         self.remember(PastRun { verdict, ..past });
         match verdict {

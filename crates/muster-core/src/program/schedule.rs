@@ -43,6 +43,8 @@ pub(super) struct Job {
     is_replaced: bool,
     /// Whether the last run that ended by itself was a success.
     pub(super) succeeded: Option<bool>,
+    /// When the last successful one ended.
+    pub(super) last_success: Option<Time>,
 }
 
 impl Job {
@@ -68,6 +70,22 @@ impl Instance {
         self.job.deadline()
     }
 
+    /// When its last successful run ended.
+    pub fn last_success(&self) -> Option<Time> {
+        self.job.last_success
+    }
+
+    /// Notes how a run ended by itself.
+    pub(super) fn note_result(&mut self, now: Time, success: bool) {
+        self.job.succeeded = Some(success);
+        self.job.last_success = Some(now).filter(|_| success).or(self.job.last_success);
+    }
+
+    /// When each interval of its schedule is over, in their order.
+    pub fn intervals(&self) -> impl Iterator<Item = Time> {
+        self.job.intervals.iter().copied()
+    }
+
     /// Whether its last run that ended by itself was a success, if it is a program with a schedule.
     pub(crate) fn has_done_its_job(&self) -> Option<bool> {
         self.program.schedule.as_ref().map(|_| self.job.succeeded == Some(true))
@@ -83,7 +101,8 @@ impl Instance {
     /// Its goal is down now: no time of it counts.
     pub(super) fn disarm(&mut self, turn: &mut Turn<'_>) {
         if self.program.schedule.is_some() {
-            self.job = Job { succeeded: self.job.succeeded, ..Job::default() };
+            let Job { succeeded, last_success, .. } = self.job;
+            self.job = Job { succeeded, last_success, ..Job::default() };
             turn.effects.push_back(Effect::Disarm { instance: self.id });
         }
     }

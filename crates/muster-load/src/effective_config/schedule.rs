@@ -14,6 +14,11 @@ pub(super) fn schedule(schedule: &ScheduleSpec) -> Value {
     })
 }
 
+/// Its times as the configuration has them, each with its zone.
+pub fn cron_texts(schedule: &ScheduleSpec) -> Vec<String> {
+    schedule.times.iter().map(text).collect()
+}
+
 /// The text that stands for these times, with its zone.
 fn text(times: &ScheduleTimes) -> String {
     match times {

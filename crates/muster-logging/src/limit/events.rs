@@ -36,6 +36,7 @@ impl Limits {
             }
             Event::ProbeFailed { instance, .. } => limited(instance, Notice::CheckFailed),
             Event::Waiting { instance, .. } => limited(instance, Notice::Waiting),
+            Event::Skipped { instance, .. } => limited(instance, Notice::Skipped),
             Event::Stuck { instance, run, .. } => of_run(instance, run),
             Event::Configured { plan } if plan.is_empty() => self.pass(DAEMON, Notice::Unchanged),
             Event::Configured { .. }

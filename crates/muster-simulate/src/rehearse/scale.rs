@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use muster_spec::{
-    HookSpec, Hooks, InstanceSpec, Jitter, Limit, ProbeSpec, ProgramSpec, Reset, RestartPolicy, ShutdownBudget, Spec,
-    StopSpec, StopStep,
+    HookSpec, Hooks, InstanceSpec, Jitter, Limit, ProbeSpec, ProgramSpec, Reset, RestartPolicy, ScheduleSpec,
+    ScheduleTimes, ShutdownBudget, Spec, StopSpec, StopStep,
 };
 
 use crate::scenario::Pause;
@@ -36,11 +36,21 @@ fn program_scaled(program: &ProgramSpec, factor: f64) -> ProgramSpec {
     let steps = steps.map(|step| StopStep { patience: span(step.patience, factor), ..*step }).collect();
     ProgramSpec {
         restart: policy_scaled(program.restart, factor),
+        schedule: program.schedule.as_deref().map(|schedule| schedule_scaled(schedule, factor).into()),
         startsecs: span(program.startsecs, factor),
         stop: StopSpec { steps, leftover_wait: span(program.stop.leftover_wait, factor), ..program.stop.clone() },
         instances: program.instances.iter().map(|instance| instance_scaled(instance, factor).into()).collect(),
         ..program.clone()
     }
+}
+
+/// Only intervals are rehearsed: times of the wall clock are not scaled.
+fn schedule_scaled(schedule: &ScheduleSpec, factor: f64) -> ScheduleSpec {
+    let times = schedule.times.iter().map(|times| match times {
+        ScheduleTimes::Every(interval) => ScheduleTimes::Every(span(*interval, factor)),
+        cron @ ScheduleTimes::Cron { .. } => cron.clone(),
+    });
+    ScheduleSpec { times: times.collect(), jitter: span(schedule.jitter, factor), ..schedule.clone() }
 }
 
 /// The timeout of a check is not scaled: a real check takes as long as it takes.

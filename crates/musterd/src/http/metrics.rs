@@ -20,6 +20,7 @@ use muster_sys::tree::{Measuring, Usage};
 use super::samples::Samples;
 use super::source_metrics;
 use super::view;
+use crate::operations::schedule::next_due;
 use crate::program_counters::REASONS;
 use crate::shared::Shared;
 use muster_server::body::{Body, Pieces};
@@ -270,6 +271,43 @@ pub(crate) const FAMILIES: &[Family] = &[
         Instances(|shared, instance, samples| {
             let failures = shared.program_counters.borrow().of(instance.id()).hook_failures;
             samples.counted("hook", Hook::EVERY.map(Hook::name).into_iter().zip(failures));
+        }),
+    ),
+    family(
+        "muster_program_schedule_next_timestamp_seconds",
+        "gauge",
+        "When the next time of the schedule comes, in seconds since 1970, while the program is armed.",
+        Instances(|shared, instance, samples| {
+            next_due(shared, instance).into_iter().for_each(|at| samples.plain(at as f64 / 1000.0));
+        }),
+    ),
+    family(
+        "muster_program_schedule_last_success_timestamp_seconds",
+        "gauge",
+        "When the last successful run of a program with a schedule ended, in seconds since 1970.",
+        Instances(|shared, instance, samples| {
+            let of_job = instance.program().schedule.as_ref().and_then(|_| instance.last_success());
+            of_job.into_iter().for_each(|at| samples.plain(seconds(view::date(shared, at))));
+        }),
+    ),
+    family(
+        "muster_program_schedule_skipped_total",
+        "counter",
+        "Scheduled times that started nothing, because the program was running or a dependency did not hold.",
+        Instances(|shared, instance, samples| {
+            if instance.program().schedule.is_some() {
+                samples.plain(shared.program_counters.borrow().of(instance.id()).skipped as f64);
+            }
+        }),
+    ),
+    family(
+        "muster_program_schedule_missed_total",
+        "counter",
+        "Scheduled times that passed because the clock was set or the daemon did not run.",
+        Instances(|shared, instance, samples| {
+            if instance.program().schedule.is_some() {
+                samples.plain(shared.program_counters.borrow().of(instance.id()).missed as f64);
+            }
         }),
     ),
     family(

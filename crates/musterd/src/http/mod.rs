@@ -19,6 +19,7 @@ mod processes;
 mod queries;
 mod router;
 mod samples;
+mod schedule;
 mod slices;
 mod source_metrics;
 mod trace;
