@@ -74,6 +74,8 @@
 //! - `post_start`, in STARTING once the run is ready and has lasted, delays RUNNING. A stop ends it, in STOPPING.
 //! - `pre_stop`, in STOPPING or where a run fails, delays the stop signal until its timeout.
 //! - `post_stop`, after `TreeGone`, delays STOPPED and the next spawn. The state is entered before it.
+//!
+//! A program with a schedule ([`schedule`]) is WAITING for its time instead of being spawned by the start of the daemon.
 
 mod checks;
 mod configure;

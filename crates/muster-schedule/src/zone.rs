@@ -37,7 +37,9 @@ pub(crate) fn find(name: &str) -> Result<TimeZone, Mistake> {
         });
     }
     let zones = jiff::tz::db();
-    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/_-+".contains(&byte));
+    let is_name = !name.is_empty()
+        && !name.starts_with('/')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/_-+".contains(&byte));
     if let Some(zone) = zones.get(name).ok().filter(|_| is_name) {
         return Ok(zone);
     }

@@ -18,9 +18,9 @@ use muster_api::METRICS;
 use muster_sys::tree::{Measuring, Usage};
 
 use super::samples::Samples;
+use super::schedule_metrics;
 use super::source_metrics;
 use super::view;
-use crate::operations::schedule::next_due;
 use crate::program_counters::REASONS;
 use crate::shared::Shared;
 use muster_server::body::{Body, Pieces};
@@ -277,38 +277,25 @@ pub(crate) const FAMILIES: &[Family] = &[
         "muster_program_schedule_next_timestamp_seconds",
         "gauge",
         "When the next time of the schedule comes, in seconds since 1970, while the program is armed.",
-        Instances(|shared, instance, samples| {
-            next_due(shared, instance).into_iter().for_each(|at| samples.plain(at as f64 / 1000.0));
-        }),
+        Instances(schedule_metrics::next),
     ),
     family(
         "muster_program_schedule_last_success_timestamp_seconds",
         "gauge",
         "When the last successful run of a program with a schedule ended, in seconds since 1970.",
-        Instances(|shared, instance, samples| {
-            let of_job = instance.program().schedule.as_ref().and_then(|_| instance.last_success());
-            of_job.into_iter().for_each(|at| samples.plain(seconds(view::date(shared, at))));
-        }),
+        Instances(schedule_metrics::last_success),
     ),
     family(
         "muster_program_schedule_skipped_total",
         "counter",
         "Scheduled times that started nothing, because the program was running or a dependency did not hold.",
-        Instances(|shared, instance, samples| {
-            if instance.program().schedule.is_some() {
-                samples.plain(shared.program_counters.borrow().of(instance.id()).skipped as f64);
-            }
-        }),
+        Instances(schedule_metrics::skipped),
     ),
     family(
         "muster_program_schedule_missed_total",
         "counter",
         "Scheduled times that passed because the clock was set or the daemon did not run.",
-        Instances(|shared, instance, samples| {
-            if instance.program().schedule.is_some() {
-                samples.plain(shared.program_counters.borrow().of(instance.id()).missed as f64);
-            }
-        }),
+        Instances(schedule_metrics::missed),
     ),
     family(
         "muster_program_exits_total",
@@ -379,7 +366,7 @@ fn flag(is_so: bool) -> f64 {
     f64::from(u8::from(is_so))
 }
 
-fn seconds(at: muster_api::Timestamp) -> f64 {
+pub(super) fn seconds(at: muster_api::Timestamp) -> f64 {
     at.unix_ms() as f64 / 1000.0
 }
 
@@ -497,29 +484,4 @@ impl Exposition {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_and_kinds_follow_the_conventions() {
-        for family in FAMILIES {
-            assert_eq!(family.name.ends_with("_total"), family.kind == "counter", "{}", family.name);
-            assert!(family.help.ends_with('.') && !family.help.contains(['\n', '\\']), "{}", family.name);
-            assert!(family.name.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase()), "{}", family.name);
-        }
-    }
-
-    #[test]
-    fn the_reference_page_lists_every_family() {
-        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/api.md");
-        let page = std::fs::read_to_string(page).expect("the reference page exists");
-        let chapter = page.split("\n## ").find_map(|part| part.strip_prefix("Metrics\n")).expect("the chapter exists");
-        let listed: Vec<&str> = chapter
-            .lines()
-            .filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(name, _)| name))
-            .collect();
-        let families = FAMILIES.iter().map(|family| family.name);
-        let reasons = REASONS.iter().copied();
-        assert_eq!(listed, families.chain(reasons).collect::<Vec<_>>());
-    }
-}
+mod tests;

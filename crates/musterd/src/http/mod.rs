@@ -20,6 +20,7 @@ mod queries;
 mod router;
 mod samples;
 mod schedule;
+mod schedule_metrics;
 mod slices;
 mod source_metrics;
 mod trace;
