@@ -70,6 +70,7 @@ fn it_waits_for_its_time_and_commands_do_not_wait() {
     assert_eq!(backup["configuration"]["schedule"]["cron"], serde_json::json!(["TZ=UTC @yearly"]));
     // Nothing waits for it, and nothing is wrong.
     assert_eq!(daemon.client.get("/readyz").status, 200);
+    assert_eq!(daemon.client.get("/v1/info").json()["state"], "running");
     let status = daemon.ctl(&["status"]);
     assert_eq!(status.code, Some(0), "{status:?}");
 

@@ -383,7 +383,7 @@ fn build_program<'t>(
         kind: rules.kind,
         autostart: rules.autostart,
         restart: rules.restart_policy(),
-        schedule: rules.schedule.as_ref().map(|draft| draft.finish(&daemon.spec.timezone).into()),
+        schedule: rules.schedule(&daemon.spec.timezone),
         startsecs: rules.startsecs,
         exit_codes: rules.exit_codes.clone(),
         depends_on: Vec::new(),

@@ -726,7 +726,7 @@ pub static KEYS: &[Key] = &[
          `{ cron = \"30 2 * * *\", timezone = \"UTC\", overlap = \"skip\", jitter = \"0s\", missed = \"skip\", \
          run_on_start = false }`: `overlap` says what a time does that comes during a run, skip, queue or replace; `jitter` \
          is the longest random delay. With a schedule, `type` is `oneshot` and `restart` is `no` unless they are given",
-        Rules::schedule,
+        Rules::read_schedule,
     )
     .shaped(Shape::Special(shape::schedule)),
     rules(

@@ -11,7 +11,7 @@ use crate::diagnostic::{Place, Report, Severity};
 use crate::drafts::backoff::BackoffDraft;
 use crate::drafts::depend::{self, Mention};
 use crate::drafts::numprocs::NumprocsDraft;
-use crate::drafts::schedule::{ScheduleDraft, read_schedule};
+use crate::drafts::schedule::ScheduleDraft;
 use crate::field::{Field, Owner, Text};
 use crate::value::Content;
 use crate::words::{nearest, nearest_in_case};
@@ -27,12 +27,12 @@ struct RateDraft {
 /// The state of a program's rules while its keys are read.
 pub(crate) struct Rules {
     pub(crate) kind: Kind,
-    has_kind: bool,
+    pub(super) has_kind: bool,
     pub(crate) schedule: Option<ScheduleDraft>,
     pub(crate) autostart: bool,
     /// The policy where neither a preset nor a key says otherwise.
     base: RestartPolicy,
-    when: RestartWhen,
+    pub(super) when: RestartWhen,
     /// From `restart = "always:5"`.
     docker_limit: Option<u32>,
     retries: Option<Limit>,
@@ -108,7 +108,7 @@ impl Rules {
         let StopSpec { steps, scope, kill, leftovers, leftover_wait } = &program.stop;
         Rules {
             kind: program.kind,
-            has_kind: true,
+            has_kind: false,
             schedule: program.schedule.as_deref().map(ScheduleDraft::of),
             autostart: program.autostart,
             base: program.restart,
@@ -130,12 +130,13 @@ impl Rules {
         }
     }
 
-    /// The program with these rules.
-    pub(crate) fn program(&self, program: ProgramSpec) -> ProgramSpec {
+    /// The program with these rules; a schedule that names no time zone is in this one.
+    pub(crate) fn program(&self, program: ProgramSpec, timezone: &str) -> ProgramSpec {
         ProgramSpec {
             kind: self.kind,
             autostart: self.autostart,
             restart: self.restart_policy(),
+            schedule: self.schedule(timezone),
             startsecs: self.startsecs,
             exit_codes: self.exit_codes.clone(),
             priority: self.priority,
@@ -246,20 +247,6 @@ impl Rules {
     pub(crate) fn kind(&mut self, field: &Field<'_>) {
         if let Some(kind) = field.choice(&Kind::ALL) {
             (self.kind, self.has_kind) = (kind, true);
-        }
-    }
-
-    pub(crate) fn schedule(&mut self, field: &Field<'_>) {
-        self.schedule = read_schedule(field);
-    }
-
-    /// A program with a schedule is a job, which waits for its next time if it fails, unless the keys say otherwise.
-    pub(crate) fn follow_schedule(&mut self) {
-        if self.schedule.is_some() && !self.has_kind {
-            self.kind = Kind::Oneshot;
-        }
-        if self.schedule.is_some() && self.restart_at.is_none() {
-            self.when = RestartWhen::Never;
         }
     }
 

@@ -1,9 +1,10 @@
 //! `schedule = "*/5 * * * *"`, a list of such texts, or a table; and `[musterd] timezone`.
 
 use muster_schedule::Mistake;
-use muster_spec::{Missed, Overlap, ScheduleSpec, ScheduleTimes};
+use muster_spec::{Kind, Missed, Overlap, RestartWhen, ScheduleSpec, ScheduleTimes};
 
 use crate::diagnostic::{Place, Report, Severity};
+use crate::drafts::program::Rules;
 use crate::field::{Field, Owner, Text};
 use crate::value::Content;
 
@@ -53,8 +54,29 @@ impl ScheduleDraft {
     }
 }
 
+impl Rules {
+    pub(crate) fn read_schedule(&mut self, field: &Field<'_>) {
+        self.schedule = read_schedule(field);
+    }
+
+    /// The schedule, in this time zone where it names none.
+    pub(crate) fn schedule(&self, timezone: &str) -> Option<Box<ScheduleSpec>> {
+        self.schedule.as_ref().map(|draft| draft.finish(timezone).into())
+    }
+
+    /// A program with a schedule is a job, which waits for its next time if it fails, unless the keys say otherwise.
+    pub(crate) fn follow_schedule(&mut self) {
+        if self.schedule.is_some() && !self.has_kind {
+            self.kind = Kind::Oneshot;
+        }
+        if self.schedule.is_some() && self.restart_at.is_none() {
+            self.when = RestartWhen::Never;
+        }
+    }
+}
+
 /// The schedule; `None` with an error.
-pub(crate) fn read_schedule(field: &Field<'_>) -> Option<ScheduleDraft> {
+fn read_schedule(field: &Field<'_>) -> Option<ScheduleDraft> {
     let Content::Table(entries) = &field.value.content else {
         let (times, in_default) = read_times(field, None)?;
         return Some(ScheduleDraft { spec: ScheduleSpec::of(times), in_default });
