@@ -1044,7 +1044,6 @@ pub static KEYS: &[Key] = &[
         "how often a run must send sd_notify's WATCHDOG=1; a run that does not has failed; 0 is never",
         Parts::watchdog,
     ),
-    later(Table::Program, "schedule", "when to start it"),
     parts(
         "pre_start",
         "command or table",
