@@ -6,10 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The dependencies allowed between our crates. Two ends of a pipe that share no code can be changed one at a time.
-const ARROWS: [(&str, &[&str]); 26] = [
+const ARROWS: [(&str, &[&str]); 27] = [
     ("crates/muster-spec", &[]),
     ("crates/muster-core", &["muster-spec"]),
-    ("crates/muster-config", &["muster-spec"]),
+    ("crates/muster-config", &["muster-spec", "muster-schedule"]),
     ("crates/muster-supervisord", &["muster-spec"]),
     ("crates/muster-import", &["muster-spec", "muster-config", "muster-supervisord"]),
     ("crates/muster-convert", &["muster-spec", "muster-config", "muster-import"]),
@@ -44,12 +44,16 @@ const ARROWS: [(&str, &[&str]); 26] = [
         &["muster-spec", "muster-core", "muster-api", "muster-sys", "muster-logs", "muster-load", "muster-supervisord"],
     ),
     ("crates/muster-notify", &["muster-spec", "muster-core", "muster-logging", "muster-logs", "muster-sys"]),
+    ("crates/muster-schedule", &["muster-spec"]),
     ("crates/muster-secrets", &["muster-spec", "muster-sys"]),
     ("crates/muster-probes", &["muster-spec", "muster-sys", "muster-load"]),
     ("crates/muster-sources", &["muster-spec", "muster-config", "muster-api", "muster-probes", "muster-tls"]),
     ("crates/muster-logs", &["muster-spec", "muster-sys", "muster-api"]),
     ("crates/muster-init", &["muster-spec", "muster-sys"]),
-    ("crates/muster-simulate", &["muster-spec", "muster-core", "muster-config", "muster-sys", "muster-api"]),
+    (
+        "crates/muster-simulate",
+        &["muster-spec", "muster-core", "muster-config", "muster-schedule", "muster-sys", "muster-api"],
+    ),
     (
         "crates/musterctl",
         &["muster-spec", "muster-exec", "muster-api", "muster-manual", "muster-supervisord", "muster-tls"],
@@ -68,6 +72,7 @@ const ARROWS: [(&str, &[&str]); 26] = [
             "muster-logging",
             "muster-notify",
             "muster-probes",
+            "muster-schedule",
             "muster-secrets",
             "muster-server",
             "muster-sources",

@@ -91,7 +91,9 @@ fn reality_agrees_with_the_simulation_of_every_example() {
     let began = Instant::now();
     let ended = run(&words);
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{}", ended.out);
-    let summary = format!("{0} scenarios, {0} as simulated, 0 not\n", scenarios.len());
+    let by_clock = scenarios.iter().filter(|name| name.contains("daylight-saving")).count();
+    let (all, played) = (scenarios.len(), scenarios.len() - by_clock);
+    let summary = format!("{all} scenarios, {played} as simulated, 0 not, {by_clock} left out\n");
     assert!(ended.out.ends_with(&summary), "{}", ended.out);
     assert!(began.elapsed() < Duration::from_secs(240), "it took {:?}", began.elapsed());
 }

@@ -205,6 +205,7 @@ fn every_command_of_musterctl_works_at_a_terminal() {
         ("reread", None, 0),
         ("update", None, 0),
         ("scale web=1", None, 0),
+        ("schedule", None, 0),
         ("reload web", None, 0),
         ("health", None, 0),
         ("version", None, 0),

@@ -41,6 +41,9 @@ pub enum Outcome {
     /// There was nothing to start.
     #[serde(rename = "already started")]
     AlreadyStarted,
+    /// It starts at the times of its schedule from now on.
+    #[serde(rename = "armed")]
+    Armed,
     /// Stopped, with its whole tree.
     #[serde(rename = "stopped")]
     Stopped,
@@ -63,11 +66,12 @@ pub enum Outcome {
 
 impl Outcome {
     /// All outcomes.
-    pub const ALL: [Outcome; 10] = [
+    pub const ALL: [Outcome; 11] = [
         Outcome::Accepted,
         Outcome::Pending,
         Outcome::Started,
         Outcome::AlreadyStarted,
+        Outcome::Armed,
         Outcome::Stopped,
         Outcome::NotRunning,
         Outcome::Restarted,
@@ -83,6 +87,7 @@ impl Outcome {
             Outcome::Pending => "pending",
             Outcome::Started => "started",
             Outcome::AlreadyStarted => "already started",
+            Outcome::Armed => "armed",
             Outcome::Stopped => "stopped",
             Outcome::NotRunning => "not running",
             Outcome::Restarted => "restarted",

@@ -14,12 +14,14 @@ use crate::event::EVENT_STREAM;
 use crate::log::{JSON_LINES, LogQuery};
 pub use crate::parameter::Parameter;
 use crate::parameter::{
-    DRY_RUN, FOLLOW, FOR, FORMAT, HOLD_FOR, LINES, RESET_SCALE, ROLLING, SECONDS, SELECT, SINCE, STREAM, TIMEOUT, WAIT,
+    DRY_RUN, FOLLOW, FOR, FORMAT, HOLD_FOR, LINES, RESET_SCALE, ROLLING, SECONDS, SELECT, SINCE, STREAM, TIMEOUT,
+    TIMES, WAIT,
 };
 use crate::problem::ProblemKind;
 use crate::query::Query;
 use crate::right::Right;
 use crate::route::{Route, RouteError, Verb, WaitFor};
+use crate::schedule::MOST_TIMES;
 use crate::source::SourceVerb;
 
 /// The methods of routes. `HEAD` is accepted wherever `GET` is.
@@ -146,6 +148,13 @@ pub const ENDPOINTS: &[Endpoint] = &[
         ..ACT
     },
     Endpoint {
+        operation: "armPrograms",
+        path: "/v1/programs/{select}/arm",
+        summary: "Have the selected instances start at the times of their schedules, and not now",
+        build: |select, query| action(Verb::Arm, select, query),
+        ..ACT
+    },
+    Endpoint {
         operation: "stopPrograms",
         path: "/v1/programs/{select}/stop",
         summary: "Stop the selected instances, including all their processes",
@@ -159,7 +168,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         query: &[WAIT, ROLLING],
         problems: RESTARTED,
         build: |select, query| {
-            let (wait, rolling) = (query.take_seconds("wait")?, query.take_number("rolling")?);
+            let (wait, rolling) = (query.take_seconds("wait")?, query.take_positive("rolling")?);
             Ok(Route::Action { verb: Verb::Restart, select, wait, rolling })
         },
         ..ACT
@@ -321,6 +330,15 @@ pub const ENDPOINTS: &[Endpoint] = &[
             Ok(Route::Reload { dry_run, reset_scale })
         },
         ..CONTROL
+    },
+    Endpoint {
+        operation: "listSchedule",
+        path: "/v1/schedule",
+        summary: "The programs that start by a schedule, and their next times",
+        query: &[TIMES],
+        answers: &[(200, "Schedule")],
+        build: |_, query| Ok(Route::Schedule { times: query.take_number("times", 1..=MOST_TIMES)? }),
+        ..LOOK
     },
     Endpoint {
         operation: "listSources",

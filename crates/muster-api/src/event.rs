@@ -148,6 +148,16 @@ pub enum Happening {
         /// The unmet conditions, in words.
         waiting_for: Vec<String>,
     },
+    /// A time of a program's schedule started nothing.
+    Skipped {
+        /// The instance.
+        name: String,
+        /// `running`, `queued` if another run follows already, `waiting` if a dependency did not hold, or `missed` if the clock
+        /// was set past these times or the daemon did not run then.
+        reason: String,
+        /// The number of times.
+        times: u64,
+    },
     /// A new configuration is active.
     Configured {
         /// New instances.
@@ -248,6 +258,7 @@ impl Happening {
             Happening::Hook { .. } => "hook",
             Happening::Rolling { .. } => "rolling",
             Happening::Waiting { .. } => "waiting",
+            Happening::Skipped { .. } => "skipped",
             Happening::Configured { .. } => "configured",
             Happening::Source { .. } => "source",
             Happening::Listener { .. } => "listener",

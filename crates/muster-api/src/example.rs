@@ -16,6 +16,7 @@ use crate::log::{EntryKind, LogEntry, StdinReport};
 use crate::problem::Problem;
 use crate::process::{ExecProcesses, InstanceProcesses, ProcessInfo, ProcessState, Processes};
 use crate::program::{ExitInfo, HookFailure, LeftBehind, LeftProcess, Program, ProgramDetail, RollingProgress, Run};
+use crate::schedule::{ScheduledProgram, ScheduledTime};
 use crate::source::{Source, SourceState};
 use crate::state::{Goal, State};
 use crate::timestamp::Timestamp;
@@ -45,6 +46,9 @@ pub(crate) fn of(schema: &str) -> Option<Value> {
         }),
         "SignalBody" => serde_json::to_value(SignalBody { signal: "HUP".to_owned(), scope: SignalScope::Group }),
         "ShutdownBody" => serde_json::to_value(ShutdownBody { timeout: None, unlimited: true }),
+        "Schedule" => serde_json::to_value([job()]),
+        "ScheduledProgram" => serde_json::to_value(job()),
+        "ScheduledTime" => serde_json::to_value(scheduled_time()),
         "Source" => serde_json::to_value(source()),
         "Sources" => serde_json::to_value([source()]),
         "Alive" => serde_json::to_value(Alive { alive: true }),
@@ -145,11 +149,27 @@ fn program() -> Program {
         phase: Some("post_stop".to_owned()),
         rolling: Some(rolling()),
         old_process: true,
+        next_due: Some(after(60)),
     }
 }
 
 fn rolling() -> RollingProgress {
     RollingProgress { step: 2, of: 4, queued: false }
+}
+
+fn job() -> ScheduledProgram {
+    ScheduledProgram {
+        name: "backup".to_owned(),
+        armed: true,
+        cron: vec!["TZ=Europe/Berlin 30 2 * * *".to_owned()],
+        overlap: "skip".to_owned(),
+        jitter: 0.0,
+        times: vec![scheduled_time()],
+    }
+}
+
+fn scheduled_time() -> ScheduledTime {
+    ScheduledTime { at: after(60), local: "2026-11-23T01:25:05+01:00".to_owned() }
 }
 
 fn run() -> Run {
@@ -320,6 +340,7 @@ pub(crate) fn events() -> Vec<Event> {
             error: Some("start_timeout".to_owned()),
         },
         Happening::Waiting { name: name(), waiting_for: vec!["db (healthy)".to_owned()] },
+        Happening::Skipped { name: name(), reason: "running".to_owned(), times: 1 },
         Happening::Configured {
             added: vec![name()],
             removed: vec![name()],

@@ -28,6 +28,7 @@ mod program;
 mod query;
 mod right;
 mod route;
+mod schedule;
 mod schema;
 mod source;
 mod state;
@@ -54,6 +55,7 @@ pub use process::{ExecProcesses, InstanceProcesses, ProcessInfo, ProcessState, P
 pub use program::{ExitInfo, HookFailure, LeftBehind, LeftProcess, Program, ProgramDetail, RollingProgress, Run};
 pub use right::Right;
 pub use route::{MAX_WAIT, Route, RouteError, Verb, WaitFor};
+pub use schedule::{DEFAULT_TIMES, MOST_TIMES, ScheduledProgram, ScheduledTime};
 pub use source::{Source, SourceState, SourceVerb};
 pub use state::{Goal, State};
 pub use timestamp::Timestamp;

@@ -41,6 +41,12 @@ pub(crate) const TIMEOUT: Parameter = Parameter {
     description: "How long to wait; 0, the default, checks once.",
 };
 
+pub(crate) const TIMES: Parameter = Parameter {
+    name: "times",
+    schema: "Count",
+    required: false,
+    description: "How many times of each program, from 1, the default, to 20.",
+};
 pub(crate) const DRY_RUN: Parameter = Parameter {
     name: "dry_run",
     schema: "Flag",

@@ -41,7 +41,7 @@ pub struct Program {
     pub failures: u32,
     /// Maximum number of these; `null` if unlimited.
     pub startretries: Option<u32>,
-    /// When the next run starts, in BACKOFF.
+    /// When the next run starts: in BACKOFF, or at the next time of its schedule if it waits for that.
     pub next_start_at: Option<Timestamp>,
     /// How the last run ended.
     pub exit: Option<ExitInfo>,
@@ -66,6 +66,9 @@ pub struct Program {
     /// to it.
     #[serde(default)]
     pub old_process: bool,
+    /// When the next time of its schedule comes, if it has one and is armed.
+    #[serde(default)]
+    pub next_due: Option<Timestamp>,
 }
 
 /// How far the rolling restart of a program is.

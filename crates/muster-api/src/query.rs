@@ -3,6 +3,7 @@
 //! An unknown parameter is an error rather than ignored: `?wiat=5` should not silently mean "do not wait".
 
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::percent;
@@ -52,9 +53,20 @@ impl Query {
     }
 
     /// Takes a number, at least 1, if it is given.
-    pub(crate) fn take_number(&mut self, name: &str) -> Result<Option<NonZeroU32>, RouteError> {
+    pub(crate) fn take_positive(&mut self, name: &str) -> Result<Option<NonZeroU32>, RouteError> {
         let number = |text: String| text.parse().map_err(|_| bad(name, "must be a number, at least 1", &text));
         self.take(name).map(number).transpose()
+    }
+
+    /// Takes a whole number within these bounds, if it is given.
+    pub(crate) fn take_number(
+        &mut self,
+        name: &str,
+        bounds: RangeInclusive<usize>,
+    ) -> Result<Option<usize>, RouteError> {
+        let Some(text) = self.take(name) else { return Ok(None) };
+        let number = text.parse().ok().filter(|number| bounds.contains(number));
+        number.map(Some).ok_or_else(|| bad(name, "must be a whole number from 1 to 20", &text))
     }
 
     /// Takes a flag: `?dry_run`, `?dry_run=true`; false if not given.

@@ -110,6 +110,11 @@ pub enum Route {
         /// Give scaled programs the number of instances that the configuration says.
         reset_scale: bool,
     },
+    /// The programs that start by a schedule.
+    Schedule {
+        /// How many times of each; `None` is [`DEFAULT_TIMES`](crate::DEFAULT_TIMES).
+        times: Option<usize>,
+    },
     /// The servers that parts of the configuration are read from.
     Sources,
     /// Act on one of them.
@@ -150,6 +155,8 @@ pub enum Route {
 pub enum Verb {
     /// Set the goal to up.
     Start,
+    /// Set the goal to up, and start at the times of the schedule.
+    Arm,
     /// Set the goal to down.
     Stop,
     /// Stop, then start.
@@ -162,12 +169,13 @@ pub enum Verb {
 
 impl Verb {
     /// All verbs.
-    pub const ALL: [Verb; 5] = [Verb::Start, Verb::Stop, Verb::Restart, Verb::Reload, Verb::Signal];
+    pub const ALL: [Verb; 6] = [Verb::Start, Verb::Arm, Verb::Stop, Verb::Restart, Verb::Reload, Verb::Signal];
 
     /// The last segment of its path.
     pub const fn name(self) -> &'static str {
         match self {
             Verb::Start => "start",
+            Verb::Arm => "arm",
             Verb::Stop => "stop",
             Verb::Restart => "restart",
             Verb::Reload => "reload",
@@ -178,6 +186,7 @@ impl Verb {
     const fn operation(self) -> &'static str {
         match self {
             Verb::Start => "startPrograms",
+            Verb::Arm => "armPrograms",
             Verb::Stop => "stopPrograms",
             Verb::Restart => "restartPrograms",
             Verb::Reload => "reloadPrograms",
@@ -305,6 +314,7 @@ impl Route {
             Route::Config => "getConfig",
             Route::CheckConfig => "checkConfig",
             Route::Reload { .. } => "reloadConfig",
+            Route::Schedule { .. } => "listSchedule",
             Route::Sources => "listSources",
             Route::Source { verb, .. } => verb.operation(),
             Route::Debug { .. } => "debugPart",
@@ -371,6 +381,7 @@ impl Route {
                     path.push_str(&format!("{}{name}=true", if place == 0 { '?' } else { '&' }));
                 }
             }
+            Route::Schedule { times: Some(times) } => path.push_str(&format!("?times={times}")),
             Route::Trace { span } => path.push_str(&format!("?seconds={}", span.as_secs_f64())),
             Route::Action { wait, rolling, .. } => {
                 let wait = (!wait.is_zero()).then(|| format!("wait={}", wait.as_secs_f64()));

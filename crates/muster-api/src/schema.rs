@@ -149,6 +149,7 @@ fn programs() -> Vec<(&'static str, Value)> {
         ("phase", or_null(words(events::HOOKS))),
         ("rolling", or_null(reference("RollingProgress"))),
         ("old_process", boolean()),
+        ("next_due", or_null(reference("Time"))),
     ]);
     let exit = object(&[
         ("code", or_null(count())),
@@ -176,7 +177,18 @@ fn programs() -> Vec<(&'static str, Value)> {
     let hook =
         object(&[("hook", words(events::HOOKS)), ("reason", string()), ("last_lines", list(reference("OutputLine")))]);
     let more = object(&[("configuration", json!({"type": "object"})), ("runs", list(reference("Run")))]);
+    let job = object(&[
+        ("name", string()),
+        ("armed", boolean()),
+        ("cron", list(string())),
+        ("overlap", words(["skip", "queue", "replace"])),
+        ("jitter", number()),
+        ("times", list(reference("ScheduledTime"))),
+    ]);
     vec![
+        ("Schedule", list(reference("ScheduledProgram"))),
+        ("ScheduledProgram", job),
+        ("ScheduledTime", object(&[("at", reference("Time")), ("local", string())])),
         ("Program", program),
         ("Programs", list(reference("Program"))),
         ("ProgramDetail", json!({"allOf": [reference("Program"), more]})),

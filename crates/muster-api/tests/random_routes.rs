@@ -76,7 +76,7 @@ fn any_log_query(random: &mut Random, has_stream: bool) -> LogQuery {
 }
 
 fn any_route(random: &mut Random) -> Route {
-    match random.below(23) {
+    match random.below(24) {
         0 => Route::Info,
         1 => Route::Programs { select: (random.below(2) == 0).then(|| any_text(random)) },
         2 => Route::Program { name: any_text(random) },
@@ -100,6 +100,7 @@ fn any_route(random: &mut Random) -> Route {
         11 => Route::Events,
         17 => Route::Metrics,
         18 => Route::Sources,
+        23 => Route::Schedule { times: (random.below(2) == 0).then(|| 1 + random.below(20)) },
         21 => Route::Scale { name: any_text(random) },
         20 => Route::Debug { part: DebugPart::ALL[random.below(DebugPart::ALL.len())] },
         22 => Route::Trace { span: Duration::from_millis(1 + random.next() % 600_000) },

@@ -349,6 +349,7 @@ fn build_program<'t>(
     origins.sort_by_key(|(key, _)| *key);
     origins.dedup();
     disguises.origins.insert(name.to_owned(), origins);
+    rules.follow_schedule();
     rules.check(owner, around.report);
     let numprocs = rules.numprocs.spec();
     let scale = around.scales.and_then(|scales| scales.get(name)).filter(|scale| scale.holds(numprocs));
@@ -361,6 +362,11 @@ fn build_program<'t>(
         around.report.add(finding.hint("command = \"…\" says what to run"));
     }
     let command_at = parts.command_at.unwrap_or(program.at);
+    if rules.schedule.is_some() && number > 1 && !varies {
+        let message = format!("all {number} instances do the same at the same time");
+        let hint = "{instance} in the command is the number of each; or numprocs = 1";
+        around.report.add(owner.finding(Severity::Warning, command_at, message).hint(hint));
+    }
     let places = Places {
         command: command_at,
         user: parts.user_at.unwrap_or(command_at),
@@ -380,6 +386,7 @@ fn build_program<'t>(
         kind: rules.kind,
         autostart: rules.autostart,
         restart: rules.restart_policy(),
+        schedule: rules.schedule(&daemon.spec.timezone),
         startsecs: rules.startsecs,
         max_runtime: rules.max_runtime,
         exit_codes: rules.exit_codes.clone(),

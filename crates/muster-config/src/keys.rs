@@ -477,6 +477,15 @@ pub static KEYS: &[Key] = &[
         Reader::Daemon(DaemonDraft::state_dir),
     ),
     key(
+        Table::Musterd,
+        "timezone",
+        "text",
+        "\"UTC\"",
+        "the time zone of schedules that name none: a name such as `Europe/Berlin`, or an offset such as `+02:00`; `TZ` of the \
+         container has no effect on it",
+        Reader::Daemon(DaemonDraft::timezone),
+    ),
+    key(
         Table::Http,
         "socket",
         "path",
@@ -728,6 +737,18 @@ pub static KEYS: &[Key] = &[
         Rules::restart,
     )
     .shaped(Shape::Special(shape::restart)),
+    rules(
+        "schedule",
+        "text, list or table",
+        "",
+        "when it is started by itself: five fields of cron, or six that begin with seconds; `@hourly`, `@daily`, `@weekly`, \
+         `@monthly`, `@yearly`; `@every 90s`; `TZ=Europe/Berlin` before the fields; or a list of these. \
+         `{ cron = \"30 2 * * *\", timezone = \"UTC\", overlap = \"skip\", jitter = \"0s\", missed = \"skip\", \
+         run_on_start = false }`: `overlap` says what a time does that comes during a run, skip, queue or replace; `jitter` \
+         is the longest random delay. With a schedule, `type` is `oneshot` and `restart` is `no` unless they are given",
+        Rules::read_schedule,
+    )
+    .shaped(Shape::Special(shape::schedule)),
     rules(
         "startretries",
         "number or \"unlimited\"",
@@ -1119,7 +1140,6 @@ pub static KEYS: &[Key] = &[
         "how often a run must send sd_notify's WATCHDOG=1; a run that does not has failed; 0 is never",
         Parts::watchdog,
     ),
-    later(Table::Program, "schedule", "when to start it"),
     parts(
         "pre_start",
         "command or table",

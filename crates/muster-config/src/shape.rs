@@ -4,7 +4,7 @@
 //! one of several words or a number within bounds names its [`Shape`] in the registry as well. Any value may be given as a
 //! template, so every shape accepts template text: the schema never rejects what a load accepts.
 
-use muster_spec::{Exceeded, ExitAction, OnFailure, RestartWhen, RollingWait, Securebits, Signal};
+use muster_spec::{Exceeded, ExitAction, OnFailure, Overlap, RestartWhen, RollingWait, Securebits, Signal};
 use serde_json::{Value, json};
 
 use crate::keys::{Key, Table};
@@ -245,6 +245,25 @@ pub(crate) fn recycle_after() -> Value {
         "additionalProperties": false,
     });
     json!({ "anyOf": [reference("duration"), table] })
+}
+
+/// `schedule`: a text, several, or a table with them.
+pub(crate) fn schedule() -> Value {
+    let texts = one_or_several(&json!({ "type": "string" }));
+    let table = json!({
+        "type": "object",
+        "properties": {
+            "cron": texts,
+            "timezone": { "type": "string" },
+            "overlap": or_interpolated(json!({ "enum": Overlap::WORDS })),
+            "jitter": reference("duration"),
+            "missed": or_interpolated(json!({ "enum": ["skip"] })),
+            "run_on_start": or_interpolated(json!({ "type": "boolean" })),
+        },
+        "required": ["cron"],
+        "additionalProperties": false,
+    });
+    json!({ "anyOf": [texts, table] })
 }
 
 /// `secrets`: the path of each variable.

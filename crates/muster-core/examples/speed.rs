@@ -152,6 +152,7 @@ fn program(number: u32, priority: u32) -> ProgramSpec {
             leftover_wait: StopSpec::LEFTOVER_WAIT,
         },
         reload_signal: None,
+        schedule: None,
         unshown: None,
         numprocs: Numprocs::of(1),
         rolling: None,

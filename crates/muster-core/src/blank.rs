@@ -35,6 +35,7 @@ pub(crate) fn no_program() -> Arc<ProgramSpec> {
         essential: Essential::No,
         stop,
         reload_signal: None,
+        schedule: None,
         unshown: None,
         numprocs: Numprocs::of(1),
         rolling: None,

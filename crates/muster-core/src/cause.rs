@@ -30,6 +30,8 @@ pub enum Asker {
     RestartAll(InstanceId),
     /// `recycle_after`: the run has lasted long enough.
     Recycle,
+    /// A scheduled time with `overlap = "replace"`.
+    Schedule,
 }
 
 /// Why the supervisor ended a run.
@@ -89,6 +91,7 @@ impl StopCause {
             StopCause::Asked(Asker::Reload(_)) => "reload",
             StopCause::Asked(Asker::Recycle) => "recycle",
             StopCause::Asked(Asker::Probe) | StopCause::Probe { .. } => "probe",
+            StopCause::Asked(Asker::Schedule) => "schedule",
             StopCause::Shutdown => "shutdown",
             StopCause::Watchdog { .. } => "watchdog",
             StopCause::Asked(Asker::Memory) | StopCause::Memory { .. } => "memory",
@@ -110,6 +113,7 @@ impl fmt::Display for StopCause {
             StopCause::Asked(Asker::Recycle) => f.write_str("it has run for as long as recycle_after says"),
             StopCause::Asked(Asker::RestartWith) => f.write_str("a program it restarts with was restarted"),
             StopCause::Asked(Asker::RestartAll(_)) => f.write_str("on_exit of a program restarted all"),
+            StopCause::Asked(Asker::Schedule) => f.write_str("its next run was due"),
             StopCause::Shutdown => f.write_str("the daemon is shutting down"),
             StopCause::Probe { name, detail } => write!(f, "probe {name:?} failed: {detail}"),
             StopCause::Watchdog { silent: Some(silent) } => {

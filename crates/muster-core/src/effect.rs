@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use muster_spec::{
-    Exit, Hook, InstanceId, InstanceSpec, ProgramSpec, RunEnd, RunId, Selector, ShutdownBudget, Signal, SignalScope,
-    SpawnError,
+    Exit, Hook, InstanceId, InstanceSpec, ProgramSpec, RunEnd, RunId, ScheduleSpec, Selector, ShutdownBudget, Signal,
+    SignalScope, SpawnError,
 };
 
 use crate::cause::{Principal, ShutdownReason};
@@ -160,6 +160,20 @@ pub enum Input {
         /// The new interval; zero disables the watchdog.
         interval: Duration,
     },
+    /// A time of this instance's schedule has come.
+    Due {
+        /// The instance.
+        instance: InstanceId,
+        /// How long until the next one; `None` if there is none.
+        next_in: Option<Duration>,
+    },
+    /// Times of this instance's schedule passed without being due: the clock was set, or the daemon did not run.
+    DueMissed {
+        /// The instance.
+        instance: InstanceId,
+        /// Their number.
+        times: u32,
+    },
     /// The configuration was read again.
     Reloaded {
         /// Identifies the reply, if a client waits for it.
@@ -279,6 +293,19 @@ pub enum Effect {
     StopProbes {
         /// The run.
         run: RunId,
+    },
+    /// Answer with `Due` at each time of the wall clock that this schedule has from now on, until `Disarm`; replaces an
+    /// earlier schedule of the instance. The core itself counts intervals.
+    Arm {
+        /// The instance.
+        instance: InstanceId,
+        /// Its schedule.
+        schedule: Box<ScheduleSpec>,
+    },
+    /// The schedule of this instance no longer counts.
+    Disarm {
+        /// The instance.
+        instance: InstanceId,
     },
     /// Signal the processes that belong to no program. Only sent while shutting down.
     SignalStrays {

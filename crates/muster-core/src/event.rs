@@ -107,6 +107,13 @@ pub enum Event {
         /// The unmet conditions, in words.
         on: Vec<String>,
     },
+    /// A time of the schedule of an instance started nothing.
+    Skipped {
+        /// The instance.
+        instance: InstanceId,
+        /// The reason.
+        why: Skipped,
+    },
     /// A new configuration is active.
     Configured {
         /// The changes.
@@ -203,6 +210,43 @@ impl StepOutcome {
     }
 }
 
+/// Why a scheduled time started nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Skipped {
+    /// It was running.
+    Running,
+    /// Another run follows already.
+    Queued,
+    /// A dependency did not hold, or it was about to be started anyway.
+    Waiting,
+    /// The clock was set past these times, or the daemon did not run then.
+    Missed {
+        /// Their number.
+        times: u32,
+    },
+}
+
+impl Skipped {
+    /// One word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Skipped::Running => "running",
+            Skipped::Queued => "queued",
+            Skipped::Waiting => "waiting",
+            Skipped::Missed { .. } => "missed",
+        }
+    }
+
+    /// The number of times that started nothing.
+    pub const fn times(self) -> u32 {
+        match self {
+            Skipped::Missed { times } => times,
+            Skipped::Running | Skipped::Queued | Skipped::Waiting => 1,
+        }
+    }
+}
+
 /// How a hook ended.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EndedHook {
@@ -274,6 +318,7 @@ impl Event {
             | Event::ProbeFailed { instance, .. }
             | Event::Failing { instance, .. }
             | Event::Waiting { instance, .. }
+            | Event::Skipped { instance, .. }
             | Event::Killed { instance, .. }
             | Event::LeftBehind { instance, .. }
             | Event::Stuck { instance, .. } => Some(*instance),
@@ -302,6 +347,7 @@ impl Event {
             Event::Retry { .. }
             | Event::Rolling(_)
             | Event::Waiting { .. }
+            | Event::Skipped { .. }
             | Event::Configured { .. }
             | Event::ShutdownBegan { .. }
             | Event::ShutdownOverlaps { .. }

@@ -66,7 +66,7 @@ pub mod timers;
 
 pub use cause::{Asker, Principal, ShutdownReason, StopCause};
 pub use effect::{AfterRun, Effect, Input};
-pub use event::{Account, EndedHook, EndedRun, Event, RollingStep, StepOutcome};
+pub use event::{Account, EndedHook, EndedRun, Event, RollingStep, Skipped, StepOutcome};
 pub use health::{Health, ProbeOutcome, Readiness};
 pub use leftover::LeftBehind;
 pub use plan::ReloadPlan;

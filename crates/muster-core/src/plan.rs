@@ -152,6 +152,7 @@ fn has_same_rules(was: &ProgramSpec, program: &ProgramSpec) -> bool {
         kind,
         autostart,
         restart,
+        schedule,
         startsecs,
         max_runtime,
         exit_codes,
@@ -179,6 +180,7 @@ fn has_same_rules(was: &ProgramSpec, program: &ProgramSpec) -> bool {
         && was.kind == *kind
         && was.autostart == *autostart
         && was.restart == *restart
+        && was.schedule == *schedule
         && was.startsecs == *startsecs
         && was.max_runtime == *max_runtime
         && was.exit_codes == *exit_codes

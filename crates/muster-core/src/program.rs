@@ -74,6 +74,8 @@
 //! - `post_start`, in STARTING once the run is ready and has lasted, delays RUNNING. A stop ends it, in STOPPING.
 //! - `pre_stop`, in STOPPING or where a run fails, delays the stop signal until its timeout.
 //! - `post_stop`, after `TreeGone`, delays STOPPED and the next spawn. The state is entered before it.
+//!
+//! A program with a schedule ([`schedule`]) is WAITING for its time instead of being spawned by the start of the daemon.
 
 mod checks;
 mod configure;
@@ -81,6 +83,7 @@ mod ending;
 mod hooks;
 mod life;
 mod run;
+mod schedule;
 mod stopping;
 mod view;
 
@@ -105,8 +108,11 @@ use crate::timers::{Slot, Timers};
 
 use run::{Run, Stage};
 
+use schedule::Job;
+
 pub(crate) use ending::FinalEnd;
 pub use run::PastRun;
+pub(crate) use schedule::Start;
 
 /// How long a new process may take to execute its program before it is considered hung and is killed: a working
 /// directory or a program on a dead network file system blocks forever. There is no upstream default; systemd's
@@ -157,6 +163,8 @@ pub struct Instance {
     wants_all_restarted: bool,
     /// Whether `pre_start` has succeeded before.
     was_prepared: bool,
+    /// What it remembers if it has a schedule.
+    job: Job,
     /// The stop batch it belongs to.
     pub(crate) batch: Option<BatchId>,
 }
@@ -184,6 +192,7 @@ impl Instance {
             fails_for_good: false,
             wants_all_restarted: false,
             was_prepared: false,
+            job: Job::default(),
             batch: None,
         }
     }
@@ -207,7 +216,7 @@ impl Instance {
 
     /// Its earliest deadline.
     pub fn earliest_deadline(&self) -> Option<Time> {
-        self.timers.earliest()
+        self.timers.earliest().into_iter().chain(self.job.deadline()).min()
     }
 
     /// Raises the goal. A run continues; a delay is cut short; an instance that is being stopped starts again
@@ -216,10 +225,18 @@ impl Instance {
         let was_wanted = std::mem::replace(&mut self.goal, Goal::Up) == Goal::Up;
         self.was_stopped_by_hand = false;
         self.fails_for_good = false;
+        let awaited = std::mem::take(&mut self.job.awaits_time);
+        if !was_wanted {
+            self.arm(turn);
+        }
         match self.state {
             State::Stopped | State::Exited | State::Fatal | State::Backoff => {
                 self.forgive();
                 self.final_end = None;
+                self.begin_run_or_wait(turn);
+            }
+            State::Waiting if awaited => {
+                self.forgive();
                 self.begin_run_or_wait(turn);
             }
             State::Waiting | State::Stopping => self.forgive(),
@@ -244,6 +261,7 @@ impl Instance {
     pub(crate) fn forget(&mut self, turn: &mut Turn<'_>) {
         self.tally = Tally::default();
         (self.final_end, self.last_failure) = (None, None);
+        (self.job.is_queued, self.job.succeeded) = (false, None);
         (self.was_stopped_by_hand, self.fails_for_good) = (false, false);
         let is_idle = matches!(self.state, State::Exited | State::Fatal | State::Backoff | State::Waiting);
         if is_idle && self.run.is_none() {
@@ -261,6 +279,9 @@ impl Instance {
     pub(crate) fn lower_goal(&mut self, turn: &mut Turn<'_>) {
         let was_wanted = std::mem::replace(&mut self.goal, Goal::Down) == Goal::Up;
         self.is_held = false;
+        if was_wanted {
+            self.disarm(turn);
+        }
         if matches!(self.state, State::Waiting | State::Backoff) {
             let down = if self.run.is_some() { State::Stopping } else { State::Stopped };
             self.enter(turn, down);
@@ -383,7 +404,7 @@ impl Instance {
     /// Handles one deadline that is due. Returns false if there is none.
     pub(crate) fn handle_deadline(&mut self, turn: &mut Turn<'_>) -> bool {
         match self.timers.take_due(turn.now) {
-            None => return false,
+            None => return self.schedule_deadline(turn),
             Some(Slot::Start) => self.start_deadline(turn),
             // With leftovers of the last run, the next one starts when they are gone.
             Some(Slot::Delay) if self.run.is_some() => {}
@@ -437,7 +458,7 @@ impl Instance {
     }
 
     fn begin_run_or_wait(&mut self, turn: &mut Turn<'_>) {
-        if self.run.is_none() && !self.is_held && !turn.is_blocked {
+        if self.run.is_none() && !self.is_held && !turn.is_blocked && !self.job.awaits_time {
             self.begin_run(turn);
         } else if self.state != State::Waiting {
             self.enter(turn, State::Waiting);
@@ -453,6 +474,7 @@ impl Instance {
         let run = RunId(*turn.next_run);
         self.run = Some(Run::begin(run, Arc::clone(&self.spec), turn.now));
         self.last_run = Some(run);
+        self.job.is_queued = false;
         self.tally.count_start(self.program.restart.limit, turn.now);
         self.enter(turn, State::Starting);
         match self.spec.hooks.pre_start.clone().filter(|hook| !(hook.once && self.was_prepared)) {

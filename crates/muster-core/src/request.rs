@@ -24,6 +24,8 @@ pub struct RequestId(pub u64);
 pub enum Verb {
     /// Start them.
     Start,
+    /// Have those that have a schedule start at their times.
+    StartLater,
     /// Stop them.
     Stop,
     /// Stop those that run, then start all of them; one after another where the program says so.
@@ -99,6 +101,8 @@ pub enum Done {
     Restarted,
     /// The signal was sent.
     Signalled,
+    /// It will start at its times.
+    Armed,
     /// The condition it was waited for is met.
     Reached,
 }
@@ -113,6 +117,8 @@ pub enum Failure {
     Cancelled,
     /// There is no process to signal.
     NotRunning,
+    /// It has no schedule.
+    NotScheduled,
     /// The daemon is shutting down.
     ShuttingDown,
     /// Accepted and under way.

@@ -12,6 +12,7 @@ mod ending;
 mod on_exit;
 mod reload;
 mod rolling;
+mod schedule;
 mod select;
 mod turns;
 mod waves;
@@ -32,7 +33,7 @@ use crate::effect::{Effect, Input};
 use crate::graph::Graph;
 use crate::health::{Health, ProbeOutcome, Readiness};
 use crate::order::start_order;
-use crate::program::{Instance, Turn};
+use crate::program::{Instance, Start, Turn};
 use crate::random::Random;
 use crate::request::{Change, Failure, Outcome, RequestId, Requests};
 use crate::rolling::Rolls;
@@ -165,6 +166,8 @@ impl Supervisor {
             Input::WatchdogChanged { run, interval } => {
                 self.tell_run(now, run, |instance, turn| instance.watchdog_changed(turn, interval));
             }
+            Input::Due { instance, next_in } => self.come_due(now, instance, next_in),
+            Input::DueMissed { instance, times } => self.miss(now, instance, times),
             Input::Reloaded { request, by, programs, settings, restarts_all } => {
                 self.reload(now, (request, by), programs, (settings, restarts_all))
             }
@@ -267,7 +270,7 @@ impl Supervisor {
 pub fn is_ready(instance: &Instance) -> bool {
     let ended_well = || instance.past().next_back().is_some_and(|past| past.success);
     match instance.state() {
-        _ if instance.is_leaving() => true,
+        _ if instance.is_leaving() || instance.program().schedule.is_some() => true,
         _ if instance.health() == Health::Unhealthy => false,
         _ if !instance.program().autostart => true,
         State::Running => instance.ready() == Readiness::Ready,
@@ -351,6 +354,7 @@ impl Supervisor {
         if self.instance(id).is_due() {
             self.rolls.note_due(id);
         }
+        self.replace_run(now, id);
         true
     }
 
@@ -382,7 +386,7 @@ impl Supervisor {
         let wanted: Vec<InstanceId> = wanted.collect();
         let mut all = self.needed_by(&wanted);
         all.extend(wanted);
-        self.start_in_turn(now, self.in_boot_order(all));
+        self.start_in_turn(now, self.in_boot_order(all), |_| Start::AtBoot);
     }
 
     /// Handles the result of a check, which may stop the instance or shut the daemon down.

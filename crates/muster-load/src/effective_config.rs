@@ -3,6 +3,8 @@
 //! Values of environment variables and of headers are secrets: only their names are shown. Values from other secrets
 //! are masked for all clients; values that look like a password are masked for clients that may only read.
 
+mod schedule;
+
 use muster_spec::arrange::Gather;
 use std::path::Path;
 use std::time::Duration;
@@ -16,6 +18,7 @@ use muster_spec::{
 };
 use serde_json::{Map, Value, json};
 
+pub use self::schedule::cron_texts;
 use crate::in_force::InForce;
 use crate::secrets::Reader;
 
@@ -27,6 +30,7 @@ pub fn configuration(instance: &Instance, in_force: &InForce, reader: Reader) ->
         kind,
         autostart,
         restart,
+        schedule,
         startsecs,
         max_runtime,
         exit_codes,
@@ -58,6 +62,7 @@ pub fn configuration(instance: &Instance, in_force: &InForce, reader: Reader) ->
     put("type", json!(kind.name()));
     put("autostart", json!(autostart));
     put("restart", json!(restart.when.name()));
+    put("schedule", schedule.as_deref().map_or(Value::Null, schedule::schedule));
     put("startretries", startretries(restart.limit));
     put("startretries_forget", json!(restart.forget.name()));
     put("forgive_on_start", json!(restart.forgive_on_start));
@@ -169,6 +174,7 @@ fn daemon_keys(daemon: &DaemonSpec) -> Value {
         directory,
         watch,
         state_dir,
+        timezone,
         syslog,
         // Programs show the names of their files.
         auto_logs: _,
@@ -193,6 +199,7 @@ fn daemon_keys(daemon: &DaemonSpec) -> Value {
         "directory": directory,
         "watch": watch,
         "state_dir": state_dir,
+        "timezone": timezone,
         "syslog": syslog.address.to_string(),
         "syslog_format": syslog.format().name(),
         "syslog_facility": syslog.facility.name(),

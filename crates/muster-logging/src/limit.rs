@@ -58,6 +58,7 @@ pub enum Notice {
     GaveUp,
     Final,
     Waiting,
+    Skipped,
     // Caused by signals and requests.
     Signal,
     Ignored,

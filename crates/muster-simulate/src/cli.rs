@@ -25,6 +25,9 @@ pub struct SimulateArgs {
     /// When the simulation stops
     #[arg(long, value_name = "TIME", value_parser = read_duration)]
     pub(crate) until: Option<Duration>,
+    /// The date and time at which it begins, for schedules: 2026-03-28T23:00+01:00
+    #[arg(long, value_name = "TIME", value_parser = read_date)]
+    pub(crate) from: Option<i64>,
     /// The random seed: the same seed gives the same jitter
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
@@ -44,7 +47,7 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(crate) scenario: Vec<PathBuf>,
     /// Make every decision of a recording of a daemon again, as GET /v1/debug/recording answers it
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "programs", "runs", "stop_at", "until", "seed", "ties", "svg", "compare", "scenario"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "programs", "runs", "stop_at", "until", "from", "seed", "ties", "svg", "compare", "scenario"])]
     pub(crate) replay: Option<PathBuf>,
     /// With --scenario: write a JUnit report to this file
     #[arg(long, value_name = "FILE", requires = "scenario")]
@@ -83,6 +86,11 @@ pub struct RehearseArgs {
 fn read_ties(text: &str) -> Result<Ties, String> {
     let found = Ties::ALL.iter().find(|(name, _)| *name == text).map(|&(_, ties)| ties);
     found.ok_or_else(|| "deadline or exit".to_owned())
+}
+
+fn read_date(text: &str) -> Result<i64, String> {
+    muster_schedule::seconds_of(text)
+        .ok_or_else(|| "a date and a time with its offset: 2026-03-28T23:00+01:00".to_owned())
 }
 
 fn read_scale(text: &str) -> Result<f64, String> {

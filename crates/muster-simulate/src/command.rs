@@ -22,6 +22,9 @@ pub(super) const HORIZON: Duration = Duration::from_secs(3600);
 /// The default random seed.
 pub(super) const SEED: u64 = 1;
 
+/// The wall clock at the beginning if nothing else says: 2026-01-01T00:00:00Z.
+pub(super) const BEGINNING: i64 = 1_767_225_600;
+
 /// `musterd simulate`: returns the exit code.
 pub fn simulate_command(host: Host, args: &SimulateArgs) -> u8 {
     muster_sys::boot::give_signals_back();
@@ -51,6 +54,7 @@ fn tell(host: Host, args: &SimulateArgs) -> Result<bool, String> {
         stop_at: args.stop_at,
         pauses: Vec::new(),
         until: args.until.unwrap_or(HORIZON),
+        from: args.from.unwrap_or(BEGINNING),
         seed: args.seed.unwrap_or(SEED),
         ties: args.ties.unwrap_or_default(),
         mask: host.mask,

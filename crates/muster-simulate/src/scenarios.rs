@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::Host;
 use crate::cli::SimulateArgs;
-use crate::command::{HORIZON, SEED, write};
+use crate::command::{BEGINNING, HORIZON, SEED, write};
 use crate::expect::{Miss, misses};
 use crate::junit::{self, Case};
 use crate::scenario::{LoadedScenario, Scenario, load_scenario};
@@ -28,6 +28,7 @@ pub(crate) fn plan_of(host: Host, scenario: &Scenario) -> SimulationPlan {
         stop_at: scenario.stop_at,
         pauses: scenario.pauses.clone(),
         until: scenario.until.unwrap_or(HORIZON),
+        from: scenario.from.unwrap_or(BEGINNING),
         seed: scenario.seed.unwrap_or(SEED),
         ties: scenario.ties,
         mask: host.mask,
@@ -66,6 +67,7 @@ pub(super) fn check_scenarios(host: Host, args: &SimulateArgs) -> u8 {
         let plan = SimulationPlan {
             stop_at: args.stop_at.or(scenario.stop_at),
             until: args.until.or(scenario.until).unwrap_or(HORIZON),
+            from: args.from.or(scenario.from).unwrap_or(BEGINNING),
             seed: args.seed.or(scenario.seed).unwrap_or(SEED),
             ties: args.ties.unwrap_or(scenario.ties),
             ..plan_of(host, &scenario)

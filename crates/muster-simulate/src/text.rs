@@ -11,7 +11,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_core::{Event, Health, ShutdownReason, StepOutcome, Time, Verdict};
+use muster_core::{Event, Health, ShutdownReason, Skipped, StepOutcome, Time, Verdict};
 use muster_spec::{Exit, InstanceSpec, Kind, ProgramSpec, RunEnd, Signal, Span, State};
 
 use crate::timeline::{Change, Lane, Moment, Timeline, What};
@@ -129,6 +129,16 @@ fn event_in_words(event: &Event, of: Option<&InstanceSpec>) -> (&'static str, St
                 StepOutcome::Cancelled => "it is cancelled".to_owned(),
             };
             ("rolling", format!("rolling restart, {} of {}", step.step, step.of), decided)
+        }
+        Event::Skipped { why, .. } => {
+            let happened = match why {
+                Skipped::Running => "its time comes while it is running".to_owned(),
+                Skipped::Queued => "its time comes, and another run follows already".to_owned(),
+                Skipped::Waiting => "its time comes while it cannot start".to_owned(),
+                Skipped::Missed { times: 1 } => "a time of it passed".to_owned(),
+                Skipped::Missed { times } => format!("{times} times of it passed"),
+            };
+            ("skipped", happened, "it waits for the next time".to_owned())
         }
         Event::Hook(ended) => {
             let (hook, took) = (ended.hook.name(), Span(ended.took));

@@ -224,6 +224,7 @@ impl Recorder {
                 }
             }
             Event::Waiting { .. }
+            | Event::Skipped { .. }
             | Event::Hook(_)
             | Event::Rolling(_)
             | Event::Ready { .. }

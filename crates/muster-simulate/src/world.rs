@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use muster_core::{Effect, Input, LeftBehind, ProbeOutcome, Settings, ShutdownReason, Supervisor, Time, time::LATE};
+use muster_schedule::Agenda;
 use muster_spec::{
     Exit, Hook, InstanceId, InstanceSpec, ProbeKind, ReadySpec, RunId, Signal, SpawnError, SpawnStep, Spec,
 };
@@ -32,6 +33,8 @@ pub(crate) struct SimulationPlan {
     pub(crate) pauses: Vec<Pause>,
     /// The time limit.
     pub(crate) until: Duration,
+    /// The wall clock at the beginning, in seconds since 1970.
+    pub(crate) from: i64,
     /// The random seed: jitter is the same for the same seed.
     pub(crate) seed: u64,
     /// Which comes first when a deadline and the end of its run coincide.
@@ -73,6 +76,8 @@ enum Coming {
         run: RunId,
     },
     Stop,
+    /// A time of a schedule comes.
+    WallClock,
 }
 
 struct Run {
@@ -93,6 +98,7 @@ struct World<'a> {
     /// The number of runs of each instance.
     counts: Vec<usize>,
     runs: HashMap<RunId, Run>,
+    agenda: Agenda<InstanceId>,
     coming: BTreeMap<(Time, u64), Coming>,
     next_coming: u64,
     /// The plan of the latest run of each instance.
@@ -151,6 +157,7 @@ impl<'a> World<'a> {
             supervisor,
             plan,
             runs: HashMap::new(),
+            agenda: Agenda::default(),
             coming: BTreeMap::new(),
             next_coming: 0,
             latest: vec![None; instances],
@@ -282,6 +289,7 @@ impl<'a> World<'a> {
             Coming::Ping { run, every } => self.ping(at, run, every),
             Coming::HookEnd { run, hook, exit } => self.hook_ends(run, hook, exit),
             Coming::LeftoverEnd { run } => self.gone(run),
+            Coming::WallClock => self.look_at_wall_clock(at),
             Coming::Stop => {
                 let reason = ShutdownReason::Signal(Signal::TERM);
                 self.inputs.push_back(Input::ShutdownAsked { reason, timeout: None });
@@ -356,6 +364,8 @@ impl<'a> World<'a> {
                 }
             }
             Effect::Publish(event) => self.recorder.record(now, &event, &self.supervisor),
+            Effect::Arm { instance, schedule } => self.arm(now, instance, &schedule),
+            Effect::Disarm { instance } => self.agenda.disarm(instance),
             Effect::Exit { code } => self.exit = Some(code),
             // Scripts have no stopped processes and no strays, and no client requests.
             Effect::Wake { .. } | Effect::SignalStrays { .. } | Effect::Reply { .. } => {}
@@ -482,6 +492,8 @@ fn spawn_error(missing: Missing, command: &str, mask: fn(&str) -> String) -> Spa
     let command = mask(command);
     SpawnError { step: SpawnStep::Exec, errno, message: format!("{command}: {words}") }
 }
+
+mod wall_clock;
 
 #[cfg(test)]
 mod tests;

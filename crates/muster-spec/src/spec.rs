@@ -13,6 +13,7 @@ mod privileges;
 mod probe;
 mod rlimit;
 mod rolling;
+mod schedule;
 mod scheduling;
 mod secrets;
 mod shutdown;
@@ -46,6 +47,7 @@ pub use privileges::{CapabilitySet, Privileges, Securebits};
 pub use probe::{CheckSpec, DueCheck, HttpCheck, OnFailure, ProbeKind, ProbeSpec, READY_CHECK_TIMEOUT, ReadySpec};
 pub use rlimit::{Resource, Rlimit};
 pub use rolling::{Recycle, Rolling, RollingWait};
+pub use schedule::{Missed, Overlap, ScheduleSpec, ScheduleTimes};
 pub use scheduling::{CpuSet, IoPriority, Scheduling, SchedulingPolicy};
 pub use secrets::{CredentialSpec, SecretSpec};
 pub use shutdown::{ExitStatus, RpcDuringShutdown, SecondSignal, ShutdownBudget, ShutdownOrder};
@@ -135,6 +137,8 @@ pub struct DaemonSpec {
     pub watch: bool,
     /// The directory for state that survives restarts; `None` keeps nothing.
     pub state_dir: Option<PathBuf>,
+    /// The time zone of schedules that name none.
+    pub timezone: String,
     /// The syslog receiver for program output.
     pub syslog: SyslogSpec,
     /// Where log files with names of the daemon's choice are; `None` makes none of them.
@@ -266,6 +270,8 @@ pub struct ProgramSpec {
     pub autostart: bool,
     /// When, how often and after which delay it is restarted.
     pub restart: RestartPolicy,
+    /// When it is started by itself, if it is a job with a schedule.
+    pub schedule: Option<Box<ScheduleSpec>>,
     /// How long a run must last before it is RUNNING.
     pub startsecs: Duration,
     /// How long a run may last before it has failed; `None` is without end.

@@ -16,6 +16,7 @@ use tokio::io::unix::AsyncFd;
 use crate::pollset::PollSet;
 use crate::release::Exposed;
 use crate::signal::Signals;
+use crate::wall_timer::WallTimer;
 
 /// A type whose descriptor is one and the same while the value lives and is not mutably borrowed.
 ///
@@ -41,6 +42,8 @@ unsafe impl Steady for io::PipeReader {}
 unsafe impl Steady for io::PipeWriter {}
 // SAFETY: as above, and only its queue of unread signals changes.
 unsafe impl Steady for Signals {}
+// SAFETY: as above.
+unsafe impl Steady for WallTimer {}
 // SAFETY: as above.
 unsafe impl Steady for PollSet {}
 

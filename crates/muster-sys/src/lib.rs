@@ -29,3 +29,4 @@ pub mod spawn;
 pub mod tree;
 pub mod trusted;
 pub mod user;
+pub mod wall_timer;

@@ -39,6 +39,10 @@ impl fmt::Display for InWords<'_> {
                 write!(f, "{name}: rolling restart {step} of {of}: {outcome}{why}")
             }
             Happening::Waiting { name, waiting_for } => write!(f, "{name}: waiting for {}", waiting_for.join(" and ")),
+            Happening::Skipped { name, reason, times } if reason == "missed" => {
+                write!(f, "{name}: missed {times} of its times")
+            }
+            Happening::Skipped { name, reason, .. } => write!(f, "{name}: skipped a time of its schedule ({reason})"),
             Happening::Configured { added, removed, restarted, changed, unchanged } => {
                 f.write_str("the active configuration changed:")?;
                 for (what, names) in

@@ -51,7 +51,7 @@ pub(crate) fn act_rolling(
     });
     match verb {
         Verb::Start | Verb::Restart => renew::hint(&request.names, ended, session),
-        Verb::Stop | Verb::Reload | Verb::Signal => ended,
+        Verb::Arm | Verb::Stop | Verb::Reload | Verb::Signal => ended,
     }
 }
 

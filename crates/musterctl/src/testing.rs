@@ -223,6 +223,7 @@ pub(crate) fn program(name: &str) -> Program {
         phase: None,
         rolling: None,
         old_process: false,
+        next_due: None,
     }
 }
 

@@ -26,6 +26,12 @@ impl Clock {
         self.origin.checked_add(at.since_origin())
     }
 
+    /// The seconds since 1970 on the wall clock.
+    pub(crate) fn wall_seconds(self) -> i64 {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    }
+
     /// The date of a point in time, according to the current wall clock.
     pub(crate) fn date(self, at: Time) -> SystemTime {
         let (now, wall) = (self.now(), SystemTime::now());

@@ -7,6 +7,7 @@ use std::time::Duration;
 use muster_core::{Health, Instance, PastRun, Readiness, Time, Verdict, restart::Again};
 use muster_spec::{Limit, ProbeKind, Span, State, Uptime};
 
+use crate::operations::schedule::next_due_in_words;
 use crate::shared::Shared;
 
 /// Describes an instance as supervisorctl would, or in more detail.
@@ -43,6 +44,10 @@ pub(crate) fn describe(shared: &Shared, instance: &Instance, now: Time) -> Strin
             Some(pid) => format!("pid {pid}, stopping for {}", Span::about(in_state)),
             None => format!("stopping for {}", Span::about(in_state)),
         },
+        State::Waiting if instance.awaits_time() => match next_due_in_words(shared, instance, now) {
+            Some(next) => format!("waiting for its time, {next}"),
+            None => "waiting for its time".to_owned(),
+        },
         State::Waiting => {
             format!("waiting for {}", shared.supervisor.borrow().waiting_for(instance.id()).join(" and "))
         }
@@ -51,9 +56,14 @@ pub(crate) fn describe(shared: &Shared, instance: &Instance, now: Time) -> Strin
             format!("{reason}; stopped for it {} ago", Uptime(in_state))
         }
         State::Stopped => format!("stopped {} ago", Uptime(in_state)),
-        State::Exited => format!("{reason}, {} ago", Uptime(in_state)),
-        State::Fatal => format!("{reason}; {}", gave_up(instance)),
+        State::Exited => format!("{reason}, {} ago{}", Uptime(in_state), next_run(shared, instance, now)),
+        State::Fatal => format!("{reason}; {}{}", gave_up(instance), next_run(shared, instance, now)),
     }
+}
+
+/// When it runs again by its schedule.
+fn next_run(shared: &Shared, instance: &Instance, now: Time) -> String {
+    next_due_in_words(shared, instance, now).map_or_else(String::new, |next| format!("; next {next}"))
 }
 
 /// Readiness, health and reported status of a run, where notable.

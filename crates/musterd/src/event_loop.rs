@@ -12,6 +12,7 @@ mod memory;
 mod observers;
 mod reads;
 mod replies;
+mod schedule;
 mod settling;
 mod signals;
 mod sources;
@@ -33,6 +34,7 @@ use self::memory::{Counted, Memory};
 use self::observers::Observers;
 use self::reads::{Read, Reads};
 use self::replies::Replies;
+use self::schedule::WallClock;
 pub(crate) use self::sources::Sources;
 use self::sources::{Happened, Until};
 use self::starts::Starts;
@@ -57,6 +59,7 @@ pub(crate) struct EventLoop {
     reads: Reads,
     was_read: mpsc::Receiver<Read>,
     memory: Memory,
+    wall_clock: WallClock,
     was_counted: mpsc::Receiver<Vec<Counted>>,
     inputs: Inputs,
     replies: Replies,
@@ -97,6 +100,7 @@ impl EventLoop {
             reads,
             was_read,
             memory,
+            wall_clock: WallClock::default(),
             was_counted,
             inputs: Inputs::default(),
             replies,
@@ -173,6 +177,7 @@ impl EventLoop {
                 Happened::Probe(finished) => self.handle_results(finished),
                 Happened::Read(read) => self.handle_read(read),
                 Happened::Counted(counted) => self.handle_counted(counted),
+                Happened::WallClock(fired) => self.look_at_wall_clock(fired),
                 Happened::Order(order) => self.handle_order(order),
                 // These descriptors cannot fail while they are open; without them nothing can be supervised.
                 Happened::Signal(Err(error)) | Happened::Statuses(Err(error)) | Happened::Notifications(Err(error)) => {
@@ -251,12 +256,14 @@ impl EventLoop {
     }
 
     async fn wait(&mut self) -> Happened {
+        self.set_wall_timer();
         let until = Until {
             deadline: self.next_deadline(),
             results: &mut self.results,
             awaits_drain: self.replies.has_deferred() || self.hooks.await_lines(),
             was_read: &mut self.was_read,
             was_counted: &mut self.was_counted,
+            wall_timer: self.wall_clock.timer(),
             replies: &mut self.replies,
             loop_turns: &self.shared.loop_turns,
             skips_signals: std::mem::take(&mut self.has_many_signals),
@@ -403,6 +410,8 @@ impl EventLoop {
                 let commands = self.probes.stop(run);
                 self.sweeps.kill(commands);
             }
+            Effect::Arm { instance, schedule } => self.arm(instance, &schedule),
+            Effect::Disarm { instance } => self.disarm(instance),
             Effect::SignalStrays { signal } => {
                 self.signal_execs(signal);
                 self.shared.children.borrow_mut().signal_strays(signal);

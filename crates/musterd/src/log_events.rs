@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use muster_core::{
-    Account, EndedHook, EndedRun, Event, Health, Instance, PastRun, RollingStep, ShutdownReason, StepOutcome,
+    Account, EndedHook, EndedRun, Event, Health, Instance, PastRun, RollingStep, ShutdownReason, Skipped, StepOutcome,
 };
 use muster_spec::{InstanceId, RunEnd, RunId, Span, SpawnStep, State};
 use muster_sys::rights::{Capability, Rights};
@@ -142,6 +142,12 @@ pub(crate) fn write(shared: &Shared, event: &Event, said: Option<u64>) {
         Event::Waiting { instance, on } => {
             let waiting_for = on.join(" and ");
             warn!(program = %name(*instance), waiting_for, suppressed, "waiting for a dependency that needs intervention");
+        }
+        Event::Skipped { instance, why: Skipped::Missed { times } } => {
+            warn!(program = %name(*instance), times, suppressed, "scheduled times passed without a run");
+        }
+        Event::Skipped { instance, why } => {
+            info!(program = %name(*instance), reason = why.word(), suppressed, "skipped a scheduled run");
         }
         Event::Configured { plan } if plan.is_empty() => info!(suppressed, "the configuration is unchanged"),
         Event::Configured { plan } => {

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use muster_core::{Event, StopCause};
+use muster_core::{Event, Skipped, StopCause};
 use muster_spec::{Exit, Hook, InstanceId, RunEnd, RunId, SpawnStep, State};
 
 use crate::exit_evidence::{ExitEvidence, OutOfMemory};
@@ -36,6 +36,9 @@ pub(crate) struct Counters {
     pub(crate) exits: [u64; REASONS.len()],
     /// Hooks that failed, in the order of a run.
     pub(crate) hook_failures: [u64; Hook::EVERY.len()],
+    /// Scheduled times that started nothing: skipped, and missed.
+    pub(crate) skipped: u64,
+    pub(crate) missed: u64,
 }
 
 /// The counters of all instances.
@@ -56,6 +59,10 @@ impl ProgramCounters {
             Event::Hook(ended) if ended.failure.is_some() => {
                 self.of_mut(ended.instance).hook_failures[ended.hook as usize] += 1;
             }
+            Event::Skipped { instance, why: Skipped::Missed { times } } => {
+                self.of_mut(*instance).missed += u64::from(*times);
+            }
+            Event::Skipped { instance, .. } => self.of_mut(*instance).skipped += 1,
             _ => {}
         }
     }

@@ -13,8 +13,9 @@ use muster_core::{Principal, RequestId, Supervisor, Time, Verb, request::Outcome
 use muster_exec::relay::Command;
 use muster_listen::tls::Servers;
 use muster_logs::Memory;
+use muster_schedule::Agenda;
 use muster_server::{Gate, Secrets};
-use muster_spec::{Selector, ShutdownBudget, Signal};
+use muster_spec::{InstanceId, Selector, ShutdownBudget, Signal};
 use muster_sys::limits::OriginalLimits;
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -85,6 +86,8 @@ pub(crate) struct Shared {
     /// The inputs and effects of the core, while the daemon can be looked into.
     pub(crate) inspection: Inspection,
     pub(crate) listeners: RefCell<Listeners>,
+    /// The times of armed programs.
+    pub(crate) agenda: RefCell<Agenda<InstanceId>>,
     /// The commands that clients execute.
     pub(crate) execs: RefCell<Execs>,
     /// Limits on what programs and clients can make the daemon log.
@@ -135,6 +138,7 @@ impl Shared {
             exit_evidence: RefCell::new(ExitEvidence::new()),
             inspection: Inspection::default(),
             listeners: RefCell::new(listeners),
+            agenda: RefCell::default(),
             execs: RefCell::default(),
             limits: limits.clone(),
             program_counters: RefCell::default(),

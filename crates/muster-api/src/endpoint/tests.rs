@@ -1,4 +1,4 @@
-//! The registry of routes.
+//! Entries are unique, and templates match whole paths.
 
 use super::*;
 

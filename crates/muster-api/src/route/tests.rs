@@ -27,6 +27,7 @@ fn examples() -> Vec<Route> {
         Route::Config,
         Route::CheckConfig,
         Route::Reload { dry_run: true, reset_scale: true },
+        Route::Schedule { times: Some(5) },
         Route::Sources,
         Route::Debug { part: DebugPart::Loop },
         Route::Trace { span: second },

@@ -77,6 +77,10 @@ pub(super) fn event() -> Value {
         ),
         kind("waiting", &[("name", string()), ("waiting_for", list(string()))]),
         kind(
+            "skipped",
+            &[("name", string()), ("reason", words(["running", "queued", "waiting", "missed"])), ("times", count())],
+        ),
+        kind(
             "configured",
             &[
                 ("added", list(string())),

@@ -10,6 +10,7 @@ use muster_spec::{
 use crate::diagnostic::Place;
 use crate::drafts::environment::read_environment;
 use crate::drafts::rotation;
+use crate::drafts::schedule::read_timezone;
 use crate::drafts::syslog::read_address;
 use crate::drafts::users::read_user;
 use crate::field::Field;
@@ -45,6 +46,7 @@ impl Default for DaemonDraft {
             directory: None,
             watch: false,
             state_dir: None,
+            timezone: "UTC".to_owned(),
             syslog: SyslogSpec::default(),
             auto_logs: None,
         };
@@ -183,6 +185,12 @@ impl DaemonDraft {
     pub(crate) fn state_dir(&mut self, field: &Field<'_>) {
         if let Some(path) = field.optional_path() {
             self.spec.state_dir = path;
+        }
+    }
+
+    pub(crate) fn timezone(&mut self, field: &Field<'_>) {
+        if let Some(zone) = read_timezone(field) {
+            self.spec.timezone = zone;
         }
     }
 

@@ -25,6 +25,7 @@ pub(crate) mod ready;
 pub(crate) mod rlimits;
 pub(crate) mod rolling;
 pub(crate) mod rotation;
+pub(crate) mod schedule;
 pub(crate) mod scheduling;
 pub(crate) mod secrets;
 pub(crate) mod sockets;

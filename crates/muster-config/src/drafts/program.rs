@@ -12,6 +12,7 @@ use crate::drafts::backoff::BackoffDraft;
 use crate::drafts::depend::{self, Mention};
 use crate::drafts::numprocs::NumprocsDraft;
 use crate::drafts::rolling::RollingDraft;
+use crate::drafts::schedule::ScheduleDraft;
 use crate::field::{Field, Owner, Text};
 use crate::value::Content;
 use crate::words::{nearest, nearest_in_case};
@@ -27,10 +28,12 @@ struct RateDraft {
 /// The state of a program's rules while its keys are read.
 pub(crate) struct Rules {
     pub(crate) kind: Kind,
+    pub(super) has_kind: bool,
+    pub(crate) schedule: Option<ScheduleDraft>,
     pub(crate) autostart: bool,
     /// The policy where neither a preset nor a key says otherwise.
     base: RestartPolicy,
-    when: RestartWhen,
+    pub(super) when: RestartWhen,
     /// From `restart = "always:5"`.
     docker_limit: Option<u32>,
     retries: Option<Limit>,
@@ -69,6 +72,8 @@ impl Default for Rules {
     fn default() -> Rules {
         Rules {
             kind: Kind::Service,
+            has_kind: false,
+            schedule: None,
             autostart: true,
             base: RestartPolicy::DEFAULT,
             when: RestartPolicy::DEFAULT.when,
@@ -112,6 +117,8 @@ impl Rules {
         let StopSpec { steps, scope, kill, leftovers, leftover_wait } = &program.stop;
         Rules {
             kind: program.kind,
+            has_kind: false,
+            schedule: program.schedule.as_deref().map(ScheduleDraft::of),
             autostart: program.autostart,
             base: program.restart,
             when: program.restart.when,
@@ -135,12 +142,13 @@ impl Rules {
         }
     }
 
-    /// The program with these rules.
-    pub(crate) fn program(&self, program: ProgramSpec) -> ProgramSpec {
+    /// The program with these rules; a schedule that names no time zone is in this one.
+    pub(crate) fn program(&self, program: ProgramSpec, timezone: &str) -> ProgramSpec {
         ProgramSpec {
             kind: self.kind,
             autostart: self.autostart,
             restart: self.restart_policy(),
+            schedule: self.schedule(timezone),
             startsecs: self.startsecs,
             max_runtime: self.max_runtime,
             exit_codes: self.exit_codes.clone(),
@@ -198,6 +206,10 @@ impl Rules {
         self.numprocs.check(owner, report);
         self.check_max_runtime(owner, report);
         self.turns.check(self.kind, owner, report);
+        if let Some(schedule) = &self.schedule {
+            let essential_at = self.essential_at.filter(|_| self.essential != Essential::No);
+            schedule.check((essential_at, self.retries_at.filter(|_| self.restart_at.is_none())), owner, report);
+        }
         let backoff = &self.backoff.backoff;
         if let Some(place) = self.backoff_at.filter(|_| backoff.max < backoff.delay) {
             let (max, delay) = (Span(backoff.max), Span(backoff.delay));
@@ -252,7 +264,7 @@ impl Rules {
 
     pub(crate) fn kind(&mut self, field: &Field<'_>) {
         if let Some(kind) = field.choice(&Kind::ALL) {
-            self.kind = kind;
+            (self.kind, self.has_kind) = (kind, true);
         }
     }
 

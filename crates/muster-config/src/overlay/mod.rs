@@ -264,6 +264,7 @@ fn read_program(
             secret_keys.extend(around.report.noted.take_used().then_some(entry.key.name));
         }
     }
+    rules.follow_schedule();
     rules.check(Owner::Program(program.name), around.report);
     for &(at, number) in &program.processes {
         let errors = around.report.errors();
@@ -271,7 +272,7 @@ fn read_program(
         disguises.rules.extend(secret_keys.iter().map(|key| (old.name.clone(), *key)));
         let one = One { program, number, entries };
         let instances = old.instances.iter().map(|instance| one.instance(instance, around, disguises)).collect();
-        let new = rules.program(ProgramSpec { instances, ..ProgramSpec::clone(old) });
+        let new = rules.program(ProgramSpec { instances, ..ProgramSpec::clone(old) }, &spec.daemon.timezone);
         let variables = new.instances.iter().map(|instance| instance.process.environment.len()).sum();
         spec.programs[at] = Arc::new(new);
         match left.checked_sub(variables) {

@@ -28,6 +28,7 @@ impl Instance {
         if was_program.max_runtime != self.program.max_runtime {
             self.limit_life(turn);
         }
+        self.rearm(turn, &was_program);
     }
 
     /// The configuration its process was spawned with, as long as there is one; otherwise the current configuration.

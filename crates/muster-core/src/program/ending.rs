@@ -107,6 +107,7 @@ impl Instance {
         let (run, success, code) = (past.run, past.success, past.end.shell_code());
         let then = rule.map(|rule| rule.then);
         let may_exit = !matches!(past.end, RunEnd::NotSpawned(_)) || then == Some(ExitAction::Stop);
+        self.note_result(turn.now, success);
         self.remember(PastRun { verdict, ..past });
         match verdict {
             Verdict::Again(again) => {
@@ -132,6 +133,7 @@ impl Instance {
             }
             _ => self.give_up(turn, run, code, verdict),
         }
+        self.follow_queue(turn);
     }
 
     /// The policy would restart, but its limit does not allow the next run to start.

@@ -1,6 +1,6 @@
 //! Commands: what they require of each instance, and how they are carried out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use muster_spec::{Goal, InstanceId, RunId, Selector, Signal, SignalScope, State};
 
@@ -9,7 +9,7 @@ use super::rolling::Sorted;
 use crate::batch::Purpose;
 use crate::cause::{Asker, Principal};
 use crate::effect::Effect;
-use crate::program::Instance;
+use crate::program::{Instance, Start};
 use crate::request::{Awaited, Condition, Done, Failure, Outcome, RequestId, Verb};
 use crate::time::Time;
 
@@ -57,9 +57,11 @@ impl Supervisor {
             _ => after,
         };
         match verb {
-            Verb::Start | Verb::Restart | Verb::Roll { .. } if self.is_shutting_down() => {
+            Verb::Start | Verb::StartLater | Verb::Restart | Verb::Roll { .. } if self.is_shutting_down() => {
                 Err(Err(Failure::ShuttingDown))
             }
+            Verb::StartLater if instance.program().schedule.is_some() => Err(Ok(Done::Armed)),
+            Verb::StartLater => Err(Err(Failure::NotScheduled)),
             Verb::Start if instance.state() == State::Running => Err(Ok(Done::AlreadyRunning)),
             Verb::Start => Ok(Condition::Up { after: before_current, done: Done::Started }),
             Verb::Restart | Verb::Roll { .. } if instance.is_live() => {
@@ -92,14 +94,15 @@ impl Supervisor {
             _ if self.is_shutting_down() => Vec::new(),
             Verb::Restart | Verb::Roll { .. } => ids.to_vec(),
             Verb::Reload => ids.iter().copied().filter(needs_restart).collect(),
-            Verb::Start | Verb::Stop | Verb::Signal { .. } | Verb::Await(_) => Vec::new(),
+            Verb::Start | Verb::StartLater | Verb::Stop | Verb::Signal { .. } | Verb::Await(_) => Vec::new(),
         }
     }
 
     fn carry_out(&mut self, now: Time, ids: &[InstanceId], verb: Verb, (request, by): (RequestId, Principal)) {
         match verb {
-            Verb::Start if self.is_shutting_down() => {}
+            Verb::Start | Verb::StartLater if self.is_shutting_down() => {}
             Verb::Start => self.start(now, ids),
+            Verb::StartLater => self.start_later(now, ids),
             Verb::Stop => {
                 for &id in ids {
                     self.instance_mut(id).mark_stopped_by_hand();
@@ -163,17 +166,29 @@ impl Supervisor {
 
     /// Starts instances together with the dependencies that are down.
     pub(super) fn start(&mut self, now: Time, ids: &[InstanceId]) {
+        let named: HashSet<InstanceId> = ids.iter().copied().collect();
         let mut all = self.needed_by(ids);
+        all.extend(ids);
+        let how = |id| if named.contains(&id) { Start::Now } else { Start::Later };
+        self.start_in_turn(now, self.in_start_order(all), how);
+    }
+
+    /// Arms instances with a schedule, and starts the dependencies of theirs that are down.
+    fn start_later(&mut self, now: Time, ids: &[InstanceId]) {
+        let has_schedule = |&id: &InstanceId| self.instance(id).program().schedule.is_some();
+        let ids: Vec<InstanceId> = ids.iter().copied().filter(has_schedule).collect();
+        let mut all = self.needed_by(&ids);
         all.extend(ids);
         self.start_these(now, all);
     }
 
+    /// Starts instances that another one needs: one with a schedule at its time.
     pub(super) fn start_these(&mut self, now: Time, ids: Vec<InstanceId>) {
-        self.start_in_turn(now, self.in_start_order(ids));
+        self.start_in_turn(now, self.in_start_order(ids), |_| Start::Later);
     }
 
-    /// Starts instances in this order.
-    pub(super) fn start_in_turn(&mut self, now: Time, ids: Vec<InstanceId>) {
+    /// Starts instances in this order, each in its way.
+    pub(super) fn start_in_turn(&mut self, now: Time, ids: Vec<InstanceId>, how: impl Fn(InstanceId) -> Start) {
         // A running instance with goal up needs no start, unless it is about to be restarted with others.
         let is_up = |instance: &Instance| {
             matches!(instance.state(), State::Starting | State::Running) && instance.goal() == Goal::Up
@@ -183,7 +198,7 @@ impl Supervisor {
         for id in ids {
             self.tell(now, id, |instance, turn| {
                 instance.release(turn);
-                instance.start(turn);
+                instance.start_as(turn, how(id));
             });
         }
     }

@@ -40,7 +40,8 @@ impl Supervisor {
                     continue;
                 }
                 let instance = &self.instances[need];
-                let is_down = instance.state().is_final() || instance.goal() == Goal::Down;
+                // One that is armed runs again at its time.
+                let is_down = instance.goal() == Goal::Down || instance.state().is_final() && !instance.is_armed();
                 if is_down {
                     needed.push(instance.id());
                 }
@@ -93,7 +94,7 @@ impl Supervisor {
                 continue;
             }
             let instance = self.instances[place].id();
-            let is_down = |(need, _): (usize, DependencyCondition)| self.instances[need].state().is_final();
+            let is_down = |(need, _): (usize, DependencyCondition)| is_down_by(&self.instances[need], State::is_final);
             if self.graph.missing(place).any(is_down) {
                 self.effects.push_back(Effect::Publish(Event::Waiting { instance, on: self.waiting_for(instance) }));
             }
@@ -126,13 +127,16 @@ impl Supervisor {
     /// The dependencies of a WAITING instance that cannot be met without intervention, because an instance in the chain
     /// of dependencies is down by this criterion.
     fn vain(&self, place: usize, is_down: fn(State) -> bool) -> Option<Vec<String>> {
-        if !self.graph.has_needs() || self.instances[place].state() != State::Waiting {
+        if !self.graph.has_needs()
+            || self.instances[place].state() != State::Waiting
+            || self.instances[place].awaits_time()
+        {
             return None;
         }
         let mut vain = Vec::new();
         for (need, condition) in self.graph.missing(place) {
             let described = self.describe_need(need, condition);
-            if is_down(self.instances[need].state()) {
+            if is_down_by(&self.instances[need], is_down) {
                 vain.push(described);
             } else if let Some(root) = self.root_of_vain_wait(need, is_down) {
                 vain.push(format!("{described}, which waits for {root}"));
@@ -145,11 +149,12 @@ impl Supervisor {
     fn root_of_vain_wait(&self, place: usize, is_down: fn(State) -> bool) -> Option<String> {
         let (mut to_visit, mut seen) = (vec![place], HashSet::new());
         while let Some(place) = to_visit.pop() {
-            if self.instances[place].state() != State::Waiting || !seen.insert(place) {
+            let one = &self.instances[place];
+            if one.state() != State::Waiting || one.awaits_time() || !seen.insert(place) {
                 continue;
             }
             for (need, condition) in self.graph.missing(place) {
-                if is_down(self.instances[need].state()) {
+                if is_down_by(&self.instances[need], is_down) {
                     return Some(self.describe_need(need, condition));
                 }
                 to_visit.push(need);
@@ -163,6 +168,9 @@ impl Supervisor {
         let Some(instance) = self.get(id).filter(|instance| instance.state() == State::Waiting) else {
             return Vec::new();
         };
+        if instance.awaits_time() {
+            return vec!["its time".to_owned()];
+        }
         let leftovers = instance.has_leftovers().then(|| "the processes that its last run left behind".to_owned());
         let hook = instance.phase().map(|hook| format!("its {}", hook.name()));
         let others = instance.is_held().then(|| "the programs that are restarted with it".to_owned());
@@ -244,6 +252,11 @@ impl Supervisor {
     }
 }
 
+/// Whether it is down by this criterion and does not start at a time of its schedule.
+fn is_down_by(instance: &Instance, is_down: fn(State) -> bool) -> bool {
+    is_down(instance.state()) && !instance.is_armed()
+}
+
 /// Whether it has ended by itself, and not by a command that another one may follow.
 fn has_ended(state: State) -> bool {
     matches!(state, State::Exited | State::Fatal)
@@ -254,7 +267,9 @@ pub(super) fn conditions_met(instance: &Instance) -> Met {
     let is_to_go = instance.goal() == Goal::Down || instance.is_held() || instance.is_failing();
     let is_up = instance.state() == State::Running && !is_to_go;
     let has_ended = matches!(instance.state(), State::Exited | State::Fatal);
-    let is_done = instance.state() == State::Exited && instance.final_end().is_some_and(|end| end.success);
+    let is_done = instance
+        .has_done_its_job()
+        .unwrap_or_else(|| instance.state() == State::Exited && instance.final_end().is_some_and(|end| end.success));
     let is_finished_job = is_done && instance.program().kind == Kind::Oneshot;
     Met::where_holds(|condition| match condition {
         DependencyCondition::Started => is_up || is_done,

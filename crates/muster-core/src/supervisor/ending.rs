@@ -154,6 +154,9 @@ impl Supervisor {
         if !self.settings.exit_when_done || self.shutdown.is_some() || self.live > 0 {
             return None;
         }
+        if self.instances.iter().any(Instance::is_armed) {
+            return None;
+        }
         // With no run left, every chain of waiting instances starts at one that has ended.
         let waits = |instance: &Instance| instance.state() == State::Waiting;
         if self.unsettled > 0 && !self.instances.iter().all(|one| one.state().is_final() || waits(one)) {

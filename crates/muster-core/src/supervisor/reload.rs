@@ -19,7 +19,7 @@ use crate::event::Event;
 use crate::graph::Graph;
 use crate::order::{Group, Wave};
 use crate::plan::{Difference, ReloadPlan, difference, plan, plan_of_restart};
-use crate::program::Instance;
+use crate::program::{Instance, Start};
 use crate::request::{Outcome, RequestId};
 use crate::settings::Settings;
 use crate::time::Time;
@@ -177,7 +177,7 @@ impl Supervisor {
         self.begin_waves(now, &stopping, waves, Purpose::Restart(Asker::Reload(by)));
         let mut to_start = self.needed_by(&wanted);
         to_start.extend(started);
-        self.start_in_turn(now, self.in_boot_order(to_start));
+        self.start_in_turn(now, self.in_boot_order(to_start), |_| Start::AtBoot);
         self.begin_roll(Asker::Reload(by), None, parts, wanted);
         // Instances whose dependencies were changed may be able to start.
         let waiting = self.instances.iter().filter(|instance| instance.state() == State::Waiting).map(Instance::id);
@@ -208,7 +208,7 @@ impl Supervisor {
             self.tell(now, id, |instance, _| instance.hold());
         }
         for &id in &wanted {
-            self.tell(now, id, |instance, turn| instance.restart(turn));
+            self.tell(now, id, |instance, turn| instance.restart_as(turn, Start::AtBoot));
         }
         self.begin_waves(now, &stopping, waves, Purpose::Boot(Asker::Reload(by)));
     }

@@ -48,6 +48,7 @@ pub fn program(name: &str) -> ProgramSpec {
         essential: Essential::No,
         stop: stop_with(&[(Signal::TERM, s(10))]),
         reload_signal: Some(Signal::HUP),
+        schedule: None,
         unshown: None,
         numprocs: Numprocs::of(1),
         rolling: None,

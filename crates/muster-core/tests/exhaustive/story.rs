@@ -438,6 +438,8 @@ fn act(effect: Effect) -> Option<Act> {
         | Effect::StartProbe { .. }
         | Effect::StopProbes { .. }
         | Effect::RunHook { .. }
+        | Effect::Arm { .. }
+        | Effect::Disarm { .. }
         | Effect::EndHook { .. }
         | Effect::NameLeftovers { .. } => None,
     }

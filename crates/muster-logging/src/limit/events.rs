@@ -36,6 +36,7 @@ impl Limits {
             }
             Event::ProbeFailed { instance, .. } => limited(instance, Notice::CheckFailed),
             Event::Waiting { instance, .. } => limited(instance, Notice::Waiting),
+            Event::Skipped { instance, .. } => limited(instance, Notice::Skipped),
             Event::Stuck { instance, run, .. } => of_run(instance, run),
             // A crash loop causes none of them.
             Event::Rolling(_) => Some(0),

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use muster_spec::{Signal, Span};
+use muster_spec::{ProgramSpec, ScheduleTimes, Signal, Span};
 use muster_sys::signal::Pid;
 
 use super::agree::{Agreement, compare, events};
@@ -58,9 +58,15 @@ pub fn rehearse_command(host: Host, args: &RehearseArgs) -> u8 {
             }
         }
     }
-    let agreed = outcomes.iter().filter(|(_, outcome)| outcome.code == 0).count();
+    let left_out = outcomes.iter().filter(|(_, outcome)| outcome.is_left_out).count();
+    let agreed = outcomes.iter().filter(|(_, outcome)| outcome.code == 0).count() - left_out;
     let scenarios = if outcomes.len() == 1 { "scenario" } else { "scenarios" };
-    say(&format!("{} {scenarios}, {agreed} as simulated, {} not", outcomes.len(), outcomes.len() - agreed));
+    let differed = outcomes.len() - agreed - left_out;
+    let mut summary = format!("{} {scenarios}, {agreed} as simulated, {differed} not", outcomes.len());
+    if left_out > 0 {
+        summary.push_str(&format!(", {left_out} left out"));
+    }
+    say(&summary);
     outcomes.iter().map(|(_, outcome)| outcome.code).max().unwrap_or(2)
 }
 
@@ -72,25 +78,44 @@ struct Outcome {
     report: String,
     /// The text to print if another follows.
     again: String,
+    /// Whether it cannot be played with real time.
+    is_left_out: bool,
 }
 
 /// One scenario, played once.
 fn rehearse(host: Host, path: &Path, args: &RehearseArgs, attempt: u32) -> Outcome {
+    let shown = path.display();
     match play(host, path, args) {
-        Ok(agreement) => described(path, &agreement, attempt, args.verbose),
-        Err(error) => Outcome { code: 2, report: format!("FAIL  {}: {error}", path.display()), again: String::new() },
+        Ok(Some(agreement)) => described(path, &agreement, attempt, args.verbose),
+        Ok(None) => {
+            let report = format!("none  {shown}: not rehearsed, its schedule is by the wall clock");
+            Outcome { code: 0, report, again: String::new(), is_left_out: true }
+        }
+        Err(error) => {
+            let report = format!("FAIL  {shown}: {error}");
+            Outcome { code: 2, report, again: String::new(), is_left_out: false }
+        }
     }
 }
 
-fn play(host: Host, path: &Path, args: &RehearseArgs) -> Result<Agreement, String> {
+/// Plays a scenario; `None` if it depends on the wall clock.
+fn play(host: Host, path: &Path, args: &RehearseArgs) -> Result<Option<Agreement>, String> {
     let (spec, scenario) = scenarios::read(host, path).ok_or("see its mistakes above")?;
+    if spec.programs.iter().any(|program| follows_wall_clock(program)) {
+        return Ok(None);
+    }
     let factor = args.scale.unwrap_or(1.0) * scenario.scale.unwrap_or(1.0);
     let plan = plan_scaled(&scenarios::plan_of(host, &scenario), factor);
     let timeline = simulate(&scaled(&spec, factor), &plan);
     if let Some(words) = timeline.cut_short() {
         return Err(format!("its simulation is {words}"));
     }
-    Stage { path, factor, plan: &plan, timeline: &timeline }.play(args.tolerance)
+    Stage { path, factor, plan: &plan, timeline: &timeline }.play(args.tolerance).map(Some)
+}
+
+fn follows_wall_clock(program: &ProgramSpec) -> bool {
+    let mut times = program.schedule.iter().flat_map(|schedule| &schedule.times);
+    times.any(|times| matches!(times, ScheduleTimes::Cron { .. }))
 }
 
 fn described(path: &Path, agreement: &Agreement, attempt: u32, verbose: bool) -> Outcome {
@@ -106,12 +131,12 @@ fn described(path: &Path, agreement: &Agreement, attempt: u32, verbose: bool) ->
         if verbose {
             report.push_str(&table(agreement));
         }
-        return Outcome { code: 0, report, again: String::new() };
+        return Outcome { code: 0, report, again: String::new(), is_left_out: false };
     };
     let again = format!("again {path}: {}{times}", first.trim_start());
     let differences = agreement.differences.iter().map(|difference| format!("\n  {difference}")).collect::<String>();
     let report = format!("FAIL  {path}: reality is not as simulated{times}{differences}{}", table(agreement));
-    Outcome { code: 1, report, again }
+    Outcome { code: 1, report, again, is_left_out: false }
 }
 
 /// Every event, with its expected and actual time.

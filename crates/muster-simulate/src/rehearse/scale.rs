@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use muster_spec::{
     HookSpec, Hooks, InstanceSpec, Jitter, Limit, ProbeSpec, ProgramSpec, Recycle, Reset, RestartPolicy, Rolling,
-    ShutdownBudget, Spec, StopSpec, StopStep,
+    ScheduleSpec, ScheduleTimes, ShutdownBudget, Spec, StopSpec, StopStep,
 };
 
 use crate::scenario::Pause;
@@ -36,6 +36,7 @@ fn program_scaled(program: &ProgramSpec, factor: f64) -> ProgramSpec {
     let steps = steps.map(|step| StopStep { patience: span(step.patience, factor), ..*step }).collect();
     ProgramSpec {
         restart: policy_scaled(program.restart, factor),
+        schedule: program.schedule.as_deref().map(|schedule| schedule_scaled(schedule, factor).into()),
         startsecs: span(program.startsecs, factor),
         max_runtime: program.max_runtime.map(|max| span(max, factor)),
         stop: StopSpec { steps, leftover_wait: span(program.stop.leftover_wait, factor), ..program.stop.clone() },
@@ -46,6 +47,15 @@ fn program_scaled(program: &ProgramSpec, factor: f64) -> ProgramSpec {
         instances: program.instances.iter().map(|instance| instance_scaled(instance, factor).into()).collect(),
         ..program.clone()
     }
+}
+
+/// Only intervals are rehearsed: times of the wall clock are not scaled.
+fn schedule_scaled(schedule: &ScheduleSpec, factor: f64) -> ScheduleSpec {
+    let times = schedule.times.iter().map(|times| match times {
+        ScheduleTimes::Every(interval) => ScheduleTimes::Every(span(*interval, factor)),
+        cron @ ScheduleTimes::Cron { .. } => cron.clone(),
+    });
+    ScheduleSpec { times: times.collect(), jitter: span(schedule.jitter, factor), ..schedule.clone() }
 }
 
 /// The timeout of a check is not scaled: a real check takes as long as it takes.

@@ -34,6 +34,8 @@ pub struct Scenario {
     pub pauses: Vec<Pause>,
     /// The time at which the simulation ends at the latest.
     pub until: Option<Duration>,
+    /// The wall clock at the beginning, in seconds since 1970.
+    pub from: Option<i64>,
     /// The seed of the random numbers.
     pub seed: Option<u64>,
     /// The order of a deadline and the end of a run at the same moment.
@@ -77,7 +79,8 @@ pub struct LoadedScenario {
     pub scenario: Scenario,
 }
 
-const KEYS: [&str; 10] = ["title", "config", "runs", "act", "stop_at", "until", "seed", "ties", "scale", "expect"];
+const KEYS: [&str; 11] =
+    ["title", "config", "runs", "act", "stop_at", "until", "from", "seed", "ties", "scale", "expect"];
 
 /// Reads a scenario; `variables`, `host` and `open` as for a configuration.
 pub fn load_scenario(
@@ -116,6 +119,7 @@ impl Scenario {
             "act" => self.pauses = act::read(field),
             "stop_at" => self.stop_at = field.duration(),
             "until" => self.until = field.duration(),
+            "from" => self.from = read_date(field),
             "seed" => self.seed = field.integer(0..=i64::MAX).map(i64::unsigned_abs),
             "ties" => self.ties = field.choice(&Ties::ALL).unwrap_or_default(),
             "scale" => self.scale = field.number(0.0001..=1.0),
@@ -139,6 +143,16 @@ impl Scenario {
             }
         }
     }
+}
+
+/// The seconds since 1970 of a date and a time; `None` with an error.
+fn read_date(field: &Field<'_>) -> Option<i64> {
+    let text = field.text()?;
+    let seconds = muster_schedule::seconds_of(&text.text);
+    if seconds.is_none() {
+        field.error_with_hint("must be a date and a time with its offset", "from = \"2026-03-28T23:00+01:00\"");
+    }
+    seconds
 }
 
 fn read_script(field: &Field<'_>) -> Option<Script> {

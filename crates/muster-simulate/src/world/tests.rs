@@ -21,6 +21,7 @@ fn check(text: &str) -> Timeline {
             stop_at,
             pauses: read.scenario.pauses.clone(),
             until,
+            from: read.scenario.from.unwrap_or(1_767_225_600),
             seed,
             ties,
             mask: str::to_owned,

@@ -22,6 +22,7 @@ pub(crate) mod renew;
 pub(crate) mod reread;
 pub(crate) mod restart;
 pub(crate) mod scale;
+pub(crate) mod schedule;
 pub(crate) mod shell;
 pub(crate) mod shutdown;
 pub(crate) mod signal;

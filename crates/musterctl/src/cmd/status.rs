@@ -16,7 +16,8 @@ use crate::span;
 /// Show the state of programs: how long they have been running, or why they are not.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit code 3 if a program shown is not RUNNING; EXITED with success does not count.
+Exit code 3 if a program shown is not RUNNING; EXITED with success does not count, nor does a program that waits for a \
+time of its schedule, unless its last run failed.
 
 Examples:
   musterctl status
@@ -114,6 +115,8 @@ fn without_unknown(selection: &str, problem: &Problem) -> Option<String> {
 
 fn judge(programs: &[Program]) -> Exit {
     let is_well = |program: &Program| match program.state {
+        // It waits for a time of its schedule, or runs at one: its last run decides.
+        _ if program.next_due.is_some() => program.exit.as_ref().is_none_or(|exit| exit.success),
         State::Running => true,
         State::Exited => program.exit.as_ref().is_some_and(|exit| exit.success),
         _ => false,
@@ -258,12 +261,18 @@ web                              RUNNING   pid 12, uptime 0:00:05
         let success = || down("batch", State::Exited, "exit status 0");
         let mut failed = success();
         failed.exit.as_mut().unwrap().success = false;
+        let failed_exit = failed.exit.clone();
+        let next_due = Some(muster_api::Timestamp::from_unix_ms(0));
+        let waits = |exit| Program { next_due, exit, ..down("backup", State::Waiting, "") };
         for (programs, code) in [
             (vec![], 0),
             (vec![program("web"), success()], 0),
             (vec![program("web"), failed], 3),
             (vec![down("web", State::Stopped, "")], 3),
             (vec![down("web", State::Starting, "")], 3),
+            (vec![waits(None)], 0),
+            (vec![waits(success().exit)], 0),
+            (vec![waits(failed_exit)], 3),
         ] {
             assert_eq!(Daemon::answering([answer(200, &programs)]).run("status").code, code);
         }

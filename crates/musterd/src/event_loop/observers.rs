@@ -18,7 +18,7 @@ pub(super) struct Observers {
 
 impl Observers {
     pub(super) fn new(shared: Rc<Shared>) -> Observers {
-        let autostarts = |instance: &&Instance| instance.program().autostart;
+        let autostarts = |instance: &&Instance| instance.program().autostart && instance.program().schedule.is_none();
         let to_come_up = shared.supervisor.borrow().snapshot().iter().filter(autostarts).count();
         Observers { shared, to_come_up }
     }

@@ -8,6 +8,7 @@ use muster_logs::HeardWatch;
 use muster_sys::async_fd::Watched;
 use muster_sys::pollset::PollSet;
 use muster_sys::signal::{Received, Signals};
+use muster_sys::wall_timer::WallTimer;
 use tokio::sync::mpsc;
 
 use super::memory::Counted;
@@ -38,6 +39,8 @@ pub(super) enum Happened {
     Probe(Finished),
     Read(Read),
     Counted(Vec<Counted>),
+    /// A scheduled time has come, or the clock was set.
+    WallClock(io::Result<()>),
     Order(Order),
     Drained,
     Heard,
@@ -50,6 +53,7 @@ pub(super) struct Until<'a> {
     pub(super) results: &'a mut mpsc::Receiver<Finished>,
     pub(super) was_read: &'a mut mpsc::Receiver<Read>,
     pub(super) was_counted: &'a mut mpsc::Receiver<Vec<Counted>>,
+    pub(super) wall_timer: Option<&'a Watched<WallTimer>>,
     pub(super) replies: &'a mut Replies,
     /// Whether to wait for the end of a drain, too.
     pub(super) awaits_drain: bool,
@@ -68,6 +72,7 @@ impl Sources {
             results,
             was_read,
             was_counted,
+            wall_timer,
             replies,
             awaits_drain,
             loop_turns,
@@ -82,6 +87,7 @@ impl Sources {
             Some(order) = self.orders.recv() => Happened::Order(order),
             tokens = self.statuses.read_with(ready) => Happened::Statuses(tokens),
             () = tokio::time::sleep_until(at), if deadline.is_some() => Happened::Deadline,
+            fired = fired(wall_timer), if wall_timer.is_some() => Happened::WallClock(fired),
             Some(finished) = results.recv() => Happened::Probe(finished),
             Some(read) = was_read.recv() => Happened::Read(read),
             Some(counted) = was_counted.recv() => Happened::Counted(counted),
@@ -101,6 +107,13 @@ impl Sources {
             tokens = self.statuses.read_with(ready) => Happened::Statuses(tokens),
             () = tokio::time::sleep_until(until.into()) => Happened::Nothing,
         }
+    }
+}
+
+async fn fired(timer: Option<&Watched<WallTimer>>) -> io::Result<()> {
+    match timer {
+        Some(timer) => timer.read_with(WallTimer::take).await,
+        None => std::future::pending().await,
     }
 }
 

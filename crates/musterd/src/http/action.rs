@@ -28,6 +28,7 @@ pub(super) async fn act(
 ) -> Result<Answer, Problem> {
     let verb = match verb {
         api::Verb::Start => Verb::Start,
+        api::Verb::Arm => Verb::StartLater,
         api::Verb::Stop => Verb::Stop,
         api::Verb::Restart => rolling.map_or(Verb::Restart, |parallel| Verb::Roll { parallel }),
         api::Verb::Reload => Verb::Reload,
@@ -158,6 +159,7 @@ fn action_result(
             (api::Outcome::Error, Some(format!("not restarted, since the rolling restart ended: {by}")))
         }
         Err(Failure::NotRunning) => (api::Outcome::NotRunning, None),
+        Err(Failure::NotScheduled) => (api::Outcome::Error, Some("it has no schedule".to_owned())),
         Err(Failure::Ended(end)) => (api::Outcome::Error, Some(end.to_string())),
         Err(Failure::Cancelled) => (api::Outcome::Error, Some("cancelled by an opposite request".to_owned())),
         Err(Failure::ShuttingDown) => (api::Outcome::Error, Some("the daemon is shutting down".to_owned())),
@@ -180,6 +182,7 @@ fn done_word(done: Done) -> api::Outcome {
     match done {
         Done::Started => api::Outcome::Started,
         Done::AlreadyRunning => api::Outcome::AlreadyStarted,
+        Done::Armed => api::Outcome::Armed,
         Done::Stopped => api::Outcome::Stopped,
         Done::NotRunning => api::Outcome::NotRunning,
         Done::Restarted => api::Outcome::Restarted,

@@ -257,6 +257,9 @@ fn happening(shared: &Shared, who: Option<&InstanceSpec>, event: &Event) -> Happ
             },
         },
         Event::Waiting { on, .. } => Happening::Waiting { name, waiting_for: on.clone() },
+        Event::Skipped { why, .. } => {
+            Happening::Skipped { name, reason: why.word().to_owned(), times: u64::from(why.times()) }
+        }
         Event::Configured { plan } => Happening::Configured {
             added: plan.added.clone(),
             removed: plan.removed.clone(),

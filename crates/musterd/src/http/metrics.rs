@@ -18,6 +18,7 @@ use muster_api::METRICS;
 use muster_sys::tree::{Measuring, Usage};
 
 use super::samples::Samples;
+use super::schedule_metrics;
 use super::source_metrics;
 use super::view;
 use crate::program_counters::REASONS;
@@ -273,6 +274,30 @@ pub(crate) const FAMILIES: &[Family] = &[
         }),
     ),
     family(
+        "muster_program_schedule_next_timestamp_seconds",
+        "gauge",
+        "When the next time of the schedule comes, in seconds since 1970, while the program is armed.",
+        Instances(schedule_metrics::next),
+    ),
+    family(
+        "muster_program_schedule_last_success_timestamp_seconds",
+        "gauge",
+        "When the last successful run of a program with a schedule ended, in seconds since 1970.",
+        Instances(schedule_metrics::last_success),
+    ),
+    family(
+        "muster_program_schedule_skipped_total",
+        "counter",
+        "Scheduled times that started nothing, because the program was running or a dependency did not hold.",
+        Instances(schedule_metrics::skipped),
+    ),
+    family(
+        "muster_program_schedule_missed_total",
+        "counter",
+        "Scheduled times that passed because the clock was set or the daemon did not run.",
+        Instances(schedule_metrics::missed),
+    ),
+    family(
         "muster_program_exits_total",
         "counter",
         "Runs that ended, by reason.",
@@ -341,7 +366,7 @@ fn flag(is_so: bool) -> f64 {
     f64::from(u8::from(is_so))
 }
 
-fn seconds(at: muster_api::Timestamp) -> f64 {
+pub(super) fn seconds(at: muster_api::Timestamp) -> f64 {
     at.unix_ms() as f64 / 1000.0
 }
 
@@ -459,29 +484,4 @@ impl Exposition {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_and_kinds_follow_the_conventions() {
-        for family in FAMILIES {
-            assert_eq!(family.name.ends_with("_total"), family.kind == "counter", "{}", family.name);
-            assert!(family.help.ends_with('.') && !family.help.contains(['\n', '\\']), "{}", family.name);
-            assert!(family.name.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase()), "{}", family.name);
-        }
-    }
-
-    #[test]
-    fn the_reference_page_lists_every_family() {
-        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/api.md");
-        let page = std::fs::read_to_string(page).expect("the reference page exists");
-        let chapter = page.split("\n## ").find_map(|part| part.strip_prefix("Metrics\n")).expect("the chapter exists");
-        let listed: Vec<&str> = chapter
-            .lines()
-            .filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(name, _)| name))
-            .collect();
-        let families = FAMILIES.iter().map(|family| family.name);
-        let reasons = REASONS.iter().copied();
-        assert_eq!(listed, families.chain(reasons).collect::<Vec<_>>());
-    }
-}
+mod tests;

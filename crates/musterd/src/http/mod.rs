@@ -19,6 +19,8 @@ mod processes;
 mod queries;
 mod router;
 mod samples;
+mod schedule;
+mod schedule_metrics;
 mod slices;
 mod source_metrics;
 mod trace;

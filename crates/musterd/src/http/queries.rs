@@ -61,7 +61,7 @@ fn phase(shared: &Shared) -> api::Phase {
 
 fn is_in_first_start(instance: &Instance) -> bool {
     let is_first = instance.past().next().is_none();
-    is_first && matches!(instance.state(), State::Waiting | State::Starting)
+    is_first && !instance.awaits_time() && matches!(instance.state(), State::Waiting | State::Starting)
 }
 
 pub(super) async fn programs(shared: &Shared, selection: Option<&str>) -> Result<Answer, Problem> {

@@ -14,7 +14,8 @@ use tracing::debug;
 
 use super::cors::Cors;
 use super::{
-    action, admission, config, debug, events, exec, logs, logtail, metrics, processes, queries, trace, web, xmlrpc,
+    action, admission, config, debug, events, exec, logs, logtail, metrics, processes, queries, schedule, trace, web,
+    xmlrpc,
 };
 use crate::access::reader;
 use crate::operations;
@@ -146,6 +147,7 @@ fn is_large(route: &Route) -> bool {
             | Route::ProgramProcesses { .. }
             | Route::Processes
             | Route::Metrics
+            | Route::Schedule { .. }
             | Route::Config
             | Route::CheckConfig
             | Route::Readyz
@@ -223,6 +225,7 @@ impl Asked<'_> {
             Route::CheckConfig => config::check(shared).await,
             Route::Reload { dry_run, reset_scale } => config::reload(shared, by, (dry_run, reset_scale)).await,
             Route::Scale { name } => config::scale(shared, by, name, body).await,
+            Route::Schedule { times } => schedule::schedule(shared, times).await,
             Route::Sources => Ok(config::sources(shared)),
             Route::Source { verb, name, span } => config::act_on_source(shared, (verb, &name), span).await,
             Route::Debug { part } => debug::show(shared, part).await,

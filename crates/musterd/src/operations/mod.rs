@@ -6,6 +6,7 @@
 pub(crate) mod command;
 pub(crate) mod exec;
 pub(crate) mod logs;
+pub(crate) mod schedule;
 pub(crate) mod select;
 pub(crate) mod stdin;
 pub(crate) mod supervisord;

@@ -54,6 +54,8 @@ pub(super) fn needs_restart(in_force: &InForce, new: &Spec, restarts_all: bool) 
         user,
         pidfile,
         state_dir,
+        // Schedules have it already.
+        timezone: _,
         umask,
         directory,
         syslog,

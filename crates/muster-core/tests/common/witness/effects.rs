@@ -57,6 +57,8 @@ impl Witness {
             }
             // The suite of hooks has a witness of its own.
             Effect::RunHook { .. } | Effect::EndHook { .. } => Err("no program has a hook".to_owned()),
+            // So has the suite of schedules.
+            Effect::Arm { .. } | Effect::Disarm { .. } => Err("no program has a schedule".to_owned()),
             Effect::SignalStrays { .. } => {
                 promise!(self.closing.is_some(), "strays are left alone until the shutdown");
                 Ok(())

@@ -66,6 +66,7 @@ impl Witness {
                 }
             }
             Input::TimeLost { by } => self.loses(*by),
+            Input::Due { .. } | Input::DueMissed { .. } => {}
             Input::OutOfMemory { .. }
             | Input::Ready { .. }
             | Input::HookFinished { .. }
@@ -108,7 +109,7 @@ impl Witness {
                     self.hears_verb(Verb::Restart, &ids);
                 }
             }
-            Verb::Signal { .. } | Verb::Await(_) => {}
+            Verb::Signal { .. } | Verb::Await(_) | Verb::StartLater => {}
         }
     }
 

@@ -44,6 +44,7 @@ pub(super) fn daemon(context: &mut Context<'_>) -> DaemonSpec {
         directory: None,
         watch: false,
         state_dir: None,
+        timezone: "UTC".to_owned(),
         syslog: SyslogSpec { facility: facility(), as_supervisord: true, ..SyslogSpec::default() },
         auto_logs: Some(AutoLogSpec {
             directory: PathBuf::from(&settings.childlogdir),

@@ -63,6 +63,7 @@ pub(super) fn program(
         stop: stop(context, process),
         // The original has no command for it: TOML's default.
         reload_signal: Some(Signal::HUP),
+        schedule: None,
         numprocs: Numprocs::of(1),
         rolling: None,
         recycle_after: None,

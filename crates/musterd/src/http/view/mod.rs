@@ -11,6 +11,7 @@ use muster_load::secrets::Reader;
 use muster_spec::{Goal, RunEnd, RunId, State};
 
 use crate::describe::{describe, ready};
+use crate::operations::schedule::next_due;
 use crate::shared::Shared;
 
 /// An instance as an entry of the list.
@@ -35,7 +36,7 @@ pub(super) fn program(shared: &Shared, instance: &Instance, now: Time) -> api::P
         uptime: began.map(|at| now.since(at).as_secs_f64()),
         failures: instance.failures(now),
         startretries: limit,
-        next_start_at: instance.next_start().map(|at| date(shared, at)),
+        next_start_at: next_start(shared, instance),
         exit: instance.past().next_back().map(exit),
         waiting_for: shared.supervisor.borrow().waiting_for(instance.id()),
         waits_in_vain: shared.supervisor.borrow().waits_in_vain(instance.id()),
@@ -45,11 +46,19 @@ pub(super) fn program(shared: &Shared, instance: &Instance, now: Time) -> api::P
         phase: instance.phase().map(|hook| hook.name().to_owned()),
         rolling: shared.supervisor.borrow().rolling(instance.id()).map(rolling),
         old_process: instance.has_old_process(),
+        next_due: next_due(shared, instance).map(api::Timestamp::from_unix_ms),
     }
 }
 
 fn rolling(Progress { step, of, is_queued }: Progress) -> api::RollingProgress {
     api::RollingProgress { step, of, queued: is_queued }
+}
+
+/// When its next run starts, if that is known: after a delay, or at a time of its schedule.
+fn next_start(shared: &Shared, instance: &Instance) -> Option<api::Timestamp> {
+    let is_idle = instance.awaits_time() || matches!(instance.state(), State::Exited | State::Fatal);
+    let due = next_due(shared, instance).filter(|_| is_idle).map(api::Timestamp::from_unix_ms);
+    instance.next_start().map(|at| date(shared, at)).or(due)
 }
 
 fn health(instance: &Instance) -> Option<String> {

@@ -11,6 +11,7 @@ use muster_spec::{Exit, Hook, RunEnd, Signal, Span, SpawnStep, State};
 use super::runs::{FAULTS, cause_words, past_run};
 use super::{date, program};
 use crate::exit_evidence::OutOfMemory;
+use crate::operations::schedule::next_due_in_words;
 use crate::shared::Shared;
 
 /// How many runs before the last one are included.
@@ -20,7 +21,10 @@ const BEFORE: usize = 3;
 pub(crate) fn why(shared: &Shared, instance: &Instance, now: Time) -> api::Why {
     let supervisor = shared.supervisor.borrow();
     let program = program(shared, instance, now);
-    let next = next(&supervisor, instance, now);
+    let due = next_due_in_words(shared, instance, now);
+    let next = due
+        .filter(|_| waits(instance))
+        .map_or_else(|| next(&supervisor, instance, now), |due| format!("it starts at its time, {due}"));
     let mut ended = instance.past().rev();
     let last = ended.next();
     let mut story = Vec::new();
@@ -45,6 +49,11 @@ pub(crate) fn why(shared: &Shared, instance: &Instance, now: Time) -> api::Why {
         run: last.map(|past| past_run(shared, instance, past)),
         earlier: ended.map(|past| past_run(shared, instance, past)).collect(),
     }
+}
+
+/// Whether it waits for the next time of its schedule.
+fn waits(instance: &Instance) -> bool {
+    instance.awaits_time() || instance.is_armed() && matches!(instance.state(), State::Exited | State::Fatal)
 }
 
 /// How a run ended, in sentences.

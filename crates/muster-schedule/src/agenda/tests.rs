@@ -1,0 +1,131 @@
+use super::*;
+use crate::{local, seconds_of};
+
+fn at(text: &str) -> i64 {
+    seconds_of(text).expect("it is a time")
+}
+
+fn armed(texts: &[&str], now: i64) -> Agenda<u8> {
+    let times = texts.iter().map(|text| crate::parse(text, "UTC").expect("it is good")).collect();
+    let mut agenda = Agenda::default();
+    agenda.arm(1, &ScheduleSpec::of(times), now).expect("it is good");
+    agenda
+}
+
+/// What happens when the clock goes from one time to another, in one step: whether it is due, and how many were missed.
+fn step(texts: &[&str], from: &str, to: &str) -> (bool, u32) {
+    let mut agenda = armed(texts, at(from));
+    agenda.look(at(to)).first().map_or((false, 0), |due| (due.is_due, due.missed))
+}
+
+const FIXED_AT_NOON: &[&str] = &["0 12 * * *"];
+const EVERY_FIVE_MINUTES: &[&str] = &["*/5 * * * *"];
+
+#[test]
+fn a_time_is_due_when_it_comes_and_for_a_minute() {
+    assert_eq!(step(FIXED_AT_NOON, "2026-05-01T11:00Z", "2026-05-01T11:59:59Z"), (false, 0));
+    assert_eq!(step(FIXED_AT_NOON, "2026-05-01T11:00Z", "2026-05-01T12:00:00Z"), (true, 0));
+    assert_eq!(step(EVERY_FIVE_MINUTES, "2026-05-01T11:58Z", "2026-05-01T12:00:00Z"), (true, 0));
+    assert_eq!(step(EVERY_FIVE_MINUTES, "2026-05-01T11:58Z", "2026-05-01T12:01:00Z"), (true, 0));
+    assert_eq!(step(EVERY_FIVE_MINUTES, "2026-05-01T11:58Z", "2026-05-01T12:01:01Z"), (false, 1));
+}
+
+#[test]
+fn over_a_fixed_time_it_runs_once_within_three_hours() {
+    assert_eq!(step(FIXED_AT_NOON, "2026-05-01T11:00Z", "2026-05-01T15:00:00Z"), (true, 0));
+    assert_eq!(step(FIXED_AT_NOON, "2026-05-01T11:00Z", "2026-05-01T15:00:01Z"), (false, 1));
+    assert_eq!(step(FIXED_AT_NOON, "2026-05-01T11:00Z", "2026-05-03T13:00:00Z"), (true, 2));
+}
+
+#[test]
+fn over_many_times_at_most_the_last_one_is_due() {
+    assert_eq!(step(EVERY_FIVE_MINUTES, "2026-05-01T11:58Z", "2026-05-01T12:58:00Z"), (false, 12));
+    assert_eq!(step(EVERY_FIVE_MINUTES, "2026-05-01T11:58Z", "2026-05-01T13:00:30Z"), (true, 12));
+    // A freeze of 30 s.
+    assert_eq!(step(&["* * * * * *"], "2026-05-01T12:00:00Z", "2026-05-01T12:00:30Z"), (true, 29));
+    // More than are counted one by one.
+    assert_eq!(step(&["* * * * * *"], "2026-05-01T12:00:00Z", "2026-05-02T12:00:00Z"), (true, 999));
+    assert_eq!(step(&["0-30 * * * * *"], "2026-05-01T12:00:00Z", "2026-05-02T12:00:59Z"), (true, 999));
+}
+
+#[test]
+fn a_clock_that_is_set_back_repeats_no_fixed_time_within_three_hours() {
+    let noon = at("2026-05-01T12:00Z");
+    for (texts, back, next) in [
+        (FIXED_AT_NOON, 1, "2026-05-02T12:00:00Z"),
+        (FIXED_AT_NOON, 10_800, "2026-05-02T12:00:00Z"),
+        (FIXED_AT_NOON, 10_801, "2026-05-01T12:00:00Z"),
+        (EVERY_FIVE_MINUTES, 1, "2026-05-01T12:05:00Z"),
+        (EVERY_FIVE_MINUTES, 60, "2026-05-01T12:05:00Z"),
+        (EVERY_FIVE_MINUTES, 61, "2026-05-01T12:00:00Z"),
+        (EVERY_FIVE_MINUTES, 86_400, "2026-04-30T12:05:00Z"),
+        (&["*/10 * * * * *"], 20, "2026-05-01T11:59:50Z"),
+    ] {
+        let mut agenda = armed(texts, noon - 30);
+        assert!(agenda.look(noon)[0].is_due);
+        assert_eq!(agenda.look(noon - back), []);
+        assert_eq!(local(agenda.earliest().expect("there is one"), "UTC"), next, "{texts:?} {back}");
+    }
+}
+
+/// Steps of every size at every second around a time: a fixed time comes once, unless the clock goes far back.
+#[test]
+fn no_small_step_loses_or_repeats_a_run() {
+    for text in [FIXED_AT_NOON, EVERY_FIVE_MINUTES] {
+        for step_at in -5..=5i64 {
+            for step in [-60, -30, -2, -1, 1, 2, 30, 55] {
+                let noon = at("2026-05-01T12:00Z");
+                let mut agenda = armed(text, noon - 90);
+                let (mut wall, mut runs) = (noon - 89, 0);
+                for second in -89..=150i64 {
+                    wall += 1 + if second == step_at { step } else { 0 };
+                    runs += agenda.look(wall).iter().filter(|due| due.is_due).count();
+                }
+                assert_eq!(runs, 1, "{text:?} {step_at} {step}");
+            }
+        }
+    }
+}
+
+#[test]
+fn several_expressions_at_one_time_are_one_run() {
+    let now = at("2026-05-01T11:59:00Z");
+    let mut agenda = armed(&["0 12 * * *", "*/5 * * * *", "@every 1h"], now);
+    let due = agenda.look(now + 60);
+    let next_in = Some(Duration::from_secs(300));
+    assert_eq!(due, [Due { job: 1, is_due: true, missed: 0, next_in }]);
+    assert_eq!(agenda.next(1), Some(now + 360));
+    agenda.disarm(1);
+    assert_eq!((agenda.earliest(), agenda.next(1), agenda.look(now + 3600)), (None, None, vec![]));
+}
+
+/// The examples of the documentation.
+#[test]
+fn daylight_saving_time_is_vixies() {
+    let days = |text: &str, from: &str, number: usize| {
+        let muster_spec::ScheduleTimes::Cron { expression, timezone } = crate::parse(text, "UTC").expect("it is good")
+        else {
+            panic!("{text} is no cron expression")
+        };
+        let cron = Cron::new(&expression, &timezone).expect("it is good");
+        let times = std::iter::successors(cron.after(at(from)), |&at| cron.after(at)).take(number);
+        times.map(|at| local(at, &timezone)).collect::<Vec<_>>()
+    };
+    let berlin = "TZ=Europe/Berlin ";
+    // In spring 2:00 to 3:00 is left out.
+    assert_eq!(
+        days(&format!("{berlin}30 2 * * *"), "2026-03-28T12:00Z", 2),
+        ["2026-03-29T03:00:00+02:00", "2026-03-30T02:30:00+02:00"]
+    );
+    assert_eq!(days("TZ=Australia/Lord_Howe 15 2 * * *", "2026-10-03T12:00Z", 1), ["2026-10-04T02:30:00+11:00"]);
+    assert_eq!(days(&format!("{berlin}*/15 2 * * *"), "2026-03-28T12:00Z", 1), ["2026-03-30T02:00:00+02:00"]);
+    // In autumn 2:00 to 3:00 comes twice.
+    assert_eq!(
+        days(&format!("{berlin}30 2 * * *"), "2026-10-24T12:00Z", 2),
+        ["2026-10-25T02:30:00+02:00", "2026-10-26T02:30:00+01:00"]
+    );
+    assert_eq!(
+        days(&format!("{berlin}30 * * * *"), "2026-10-25T00:00Z", 2),
+        ["2026-10-25T02:30:00+02:00", "2026-10-25T02:30:00+01:00"]
+    );
+}
