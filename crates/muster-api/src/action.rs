@@ -50,6 +50,9 @@ pub enum Outcome {
     /// Stopped if it ran, and started.
     #[serde(rename = "restarted")]
     Restarted,
+    /// It starts when a client comes: `start_on = "connection"`.
+    #[serde(rename = "waiting")]
+    Waiting,
     /// The signal was sent.
     #[serde(rename = "signalled")]
     Signalled,
@@ -63,7 +66,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All outcomes.
-    pub const ALL: [Outcome; 10] = [
+    pub const ALL: [Outcome; 11] = [
         Outcome::Accepted,
         Outcome::Pending,
         Outcome::Started,
@@ -71,6 +74,7 @@ impl Outcome {
         Outcome::Stopped,
         Outcome::NotRunning,
         Outcome::Restarted,
+        Outcome::Waiting,
         Outcome::Signalled,
         Outcome::Reached,
         Outcome::Error,
@@ -86,6 +90,7 @@ impl Outcome {
             Outcome::Stopped => "stopped",
             Outcome::NotRunning => "not running",
             Outcome::Restarted => "restarted",
+            Outcome::Waiting => "waiting",
             Outcome::Signalled => "signalled",
             Outcome::Reached => "reached",
             Outcome::Error => "error",

@@ -376,6 +376,7 @@ fn build_program<'t>(
         groups: Vec::new(),
         kind: rules.kind,
         autostart: rules.autostart,
+        start_on: rules.start_on,
         restart: rules.restart_policy(),
         startsecs: rules.startsecs,
         exit_codes: rules.exit_codes.clone(),
@@ -391,6 +392,8 @@ fn build_program<'t>(
         numprocs,
         instances,
     };
+    let has_sockets = spec.instances.iter().any(|instance| !instance.process.sockets.is_empty());
+    rules.check_start_on(has_sockets, owner, around.report);
     parts.hooks.check_kind(rules.kind, owner, around.report);
     let hook_patience = parts.hooks.written_patience();
     Built { owner, at: program.at, rules, spec, outputs, places, hook_patience }

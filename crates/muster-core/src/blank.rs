@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_spec::{Essential, Hooks, InstanceSpec, Kind, Leftovers, Numprocs, ProcessSpec, ProgramSpec, RestartPolicy};
-use muster_spec::{StopKill, StopScope, StopSpec};
+use muster_spec::{StartOn, StopKill, StopScope, StopSpec};
 
 /// Stands for the program of an instance that is being restored.
 pub(crate) fn no_program() -> Arc<ProgramSpec> {
@@ -20,6 +20,7 @@ pub(crate) fn no_program() -> Arc<ProgramSpec> {
         groups: Vec::new(),
         kind: Kind::Service,
         autostart: false,
+        start_on: StartOn::Boot,
         restart: RestartPolicy::DEFAULT,
         startsecs: Duration::ZERO,
         exit_codes: Vec::new(),

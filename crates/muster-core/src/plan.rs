@@ -151,6 +151,7 @@ fn has_same_rules(was: &ProgramSpec, program: &ProgramSpec) -> bool {
         groups,
         kind,
         autostart,
+        start_on,
         restart,
         startsecs,
         exit_codes,
@@ -174,6 +175,7 @@ fn has_same_rules(was: &ProgramSpec, program: &ProgramSpec) -> bool {
         && was.groups == *groups
         && was.kind == *kind
         && was.autostart == *autostart
+        && was.start_on == *start_on
         && was.restart == *restart
         && was.startsecs == *startsecs
         && was.exit_codes == *exit_codes

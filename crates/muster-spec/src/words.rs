@@ -4,7 +4,8 @@ use crate::listen::{ExecAt, Role};
 use crate::restart::{Exceeded, Forget, Preset, RestartWhen, StartFailures};
 use crate::spec::{
     DependencyCondition, ExitStatus, Hook, Kind, Leftovers, LineFormat, ListenerMode, LogFormat, LogLevel, OnFailure,
-    Overflow, ProbeKind, RpcDuringShutdown, SecondSignal, ShutdownOrder, Stdin, StopKill, StopScope, SyslogFormat,
+    Overflow, ProbeKind, RpcDuringShutdown, SecondSignal, ShutdownOrder, SocketKeep, StartOn, Stdin, StopKill,
+    StopScope, SyslogFormat,
 };
 use crate::tls::{ClientCertificates, TlsVersion};
 
@@ -34,6 +35,8 @@ words! {
     StartFailures { "policy" => Policy, "retry" => Retry, "final" => Final }
     Exceeded { "fatal" => Fatal, "wait" => WaitOut }
     Kind { "service" => Service, "oneshot" => Oneshot }
+    SocketKeep { "wanted" => Wanted, "always" => Always }
+    StartOn { "boot" => Boot, "connection" => Connection }
     StopScope { "main" => Main, "group" => Group }
     ShutdownOrder { "parallel" => Parallel, "serial" => Serial }
     RpcDuringShutdown { "answer" => Answer, "fault" => Fault }

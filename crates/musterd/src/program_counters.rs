@@ -10,7 +10,7 @@ use muster_spec::{Exit, Hook, InstanceId, RunEnd, RunId, SpawnStep, State};
 use crate::exit_evidence::{ExitEvidence, OutOfMemory};
 
 /// The reasons for the end of a run, as in `muster_program_exits_total`.
-pub(crate) const REASONS: [&str; 13] = [
+pub(crate) const REASONS: [&str; 14] = [
     "success",
     "failure",
     "signal",
@@ -20,6 +20,7 @@ pub(crate) const REASONS: [&str; 13] = [
     "watchdog",
     "memory",
     "start_timeout",
+    "unserved",
     "exec_timeout",
     "hook",
     "main_lost",
@@ -85,6 +86,7 @@ fn reason(
         (Some(StopCause::Watchdog { .. }), _) => "watchdog",
         (Some(StopCause::Memory { .. }), _) => "memory",
         (Some(StopCause::StartTimeout), _) => "start_timeout",
+        (Some(StopCause::Unserved), _) => "unserved",
         (Some(StopCause::ExecTimeout), _) => "exec_timeout",
         (Some(StopCause::Hook { .. }), _) => "hook",
         (None, RunEnd::NotSpawned(error)) if error.step == SpawnStep::PreStart => "hook",

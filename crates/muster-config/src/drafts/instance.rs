@@ -114,7 +114,7 @@ impl Parts {
         }
         variables.extend(self.environment.iter().map(|(name, (value, _))| (name.as_str(), value.as_str())));
         ProcessSpec {
-            command: self.command.clone(),
+            command: sockets::with_numbers(&self.command, &self.sockets),
             refusal: None,
             environment: variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).gather(),
             clean_environment: self.clean_environment,
@@ -173,7 +173,9 @@ impl Parts {
         self.secrets.check(|name| self.setter_of(name), (&self.command, self.command_at), owner, report);
         for (command, at) in self.hooks.commands() {
             self.secrets.check_command((command, at), owner, report);
+            sockets::check_names(command, at, None, (owner, report));
         }
+        sockets::check_names(&self.command, self.command_at, Some(&self.sockets), (owner, report));
         let has_input = self.stdin != Stdin::Nothing;
         sockets::check(&self.sockets, self.ready.spec.as_ref(), has_input, (owner, report));
         for probe in &self.probes {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use muster_spec::{
     Essential, Exceeded, Forget, Judged, Kind, Leftovers, Limit, Preset, ProgramSpec, Reset, RestartPolicy,
-    RestartWhen, Signal, Span, StartFailures, StopKill, StopScope, StopSpec, StopStep,
+    RestartWhen, Signal, Span, StartFailures, StartOn, StopKill, StopScope, StopSpec, StopStep,
 };
 
 use crate::diagnostic::{Place, Report, Severity};
@@ -27,6 +27,7 @@ struct RateDraft {
 pub(crate) struct Rules {
     pub(crate) kind: Kind,
     pub(crate) autostart: bool,
+    pub(crate) start_on: StartOn,
     /// The policy where neither a preset nor a key says otherwise.
     base: RestartPolicy,
     when: RestartWhen,
@@ -56,6 +57,7 @@ pub(crate) struct Rules {
     pub(crate) essential_at: Option<Place>,
     pub(crate) patience_at: Option<Place>,
     pub(crate) restart_at: Option<Place>,
+    start_on_at: Option<Place>,
     retries_at: Option<Place>,
     backoff_at: Option<Place>,
 }
@@ -65,6 +67,7 @@ impl Default for Rules {
         Rules {
             kind: Kind::Service,
             autostart: true,
+            start_on: StartOn::Boot,
             base: RestartPolicy::DEFAULT,
             when: RestartPolicy::DEFAULT.when,
             docker_limit: None,
@@ -91,6 +94,7 @@ impl Default for Rules {
             essential_at: None,
             patience_at: None,
             restart_at: None,
+            start_on_at: None,
             retries_at: None,
             backoff_at: None,
         }
@@ -104,6 +108,7 @@ impl Rules {
         Rules {
             kind: program.kind,
             autostart: program.autostart,
+            start_on: program.start_on,
             base: program.restart,
             when: program.restart.when,
             forgives_on_start: program.restart.forgive_on_start,
@@ -128,6 +133,7 @@ impl Rules {
         ProgramSpec {
             kind: self.kind,
             autostart: self.autostart,
+            start_on: self.start_on,
             restart: self.restart_policy(),
             startsecs: self.startsecs,
             exit_codes: self.exit_codes.clone(),
@@ -241,6 +247,27 @@ impl Rules {
     pub(crate) fn autostart(&mut self, field: &Field<'_>) {
         if let Some(flag) = field.flag() {
             self.autostart = flag;
+        }
+    }
+
+    pub(crate) fn start_on(&mut self, field: &Field<'_>) {
+        if let Some(start_on) = field.choice(&StartOn::ALL) {
+            self.start_on = start_on;
+            self.start_on_at = Some(field.place());
+        }
+    }
+
+    /// Checks a start that waits for a client.
+    pub(crate) fn check_start_on(&self, has_sockets: bool, owner: Owner<'_>, report: &Report) {
+        let Some(place) = self.start_on_at.filter(|_| self.start_on == StartOn::Connection) else { return };
+        if !has_sockets {
+            let message = "start_on = \"connection\" needs sockets, and there are none";
+            let hint = "sockets = [\"tcp://127.0.0.1:9000\"]";
+            report.add(owner.finding(Severity::Error, place, message).hint(hint));
+        }
+        if self.kind == Kind::Oneshot {
+            let message = "a oneshot cannot start on a connection: it would never complete";
+            report.add(owner.finding(Severity::Error, place, message).hint("type = \"service\" may exit with success"));
         }
     }
 

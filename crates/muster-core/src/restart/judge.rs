@@ -232,7 +232,7 @@ impl Verdict {
         match self {
             Verdict::Again(again) => Decision::Restart { delay: again.delay },
             Verdict::GivenUp { .. } | Verdict::NeverStarted => Decision::GiveUp,
-            Verdict::Final { .. } | Verdict::Stopped | Verdict::Held => Decision::Stay,
+            Verdict::Final { .. } | Verdict::Stopped | Verdict::Held | Verdict::Idle => Decision::Stay,
         }
     }
 }

@@ -11,6 +11,7 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Verdict::Stopped => f.write_str("not restarted: it was being stopped"),
+            Verdict::Idle => f.write_str("starts again when a client comes: start_on = \"connection\""),
             Verdict::Held => f.write_str("starts again once the programs restarted with it are down"),
             Verdict::Final { when: RestartWhen::Never, .. } => f.write_str("not restarted: restart = \"no\""),
             Verdict::Final { when, success: true } => {

@@ -57,6 +57,7 @@ impl Supervisor {
         match verb {
             Verb::Start | Verb::Restart if self.is_shutting_down() => Err(Err(Failure::ShuttingDown)),
             Verb::Start if instance.state() == State::Running => Err(Ok(Done::AlreadyRunning)),
+            Verb::Start | Verb::Restart if instance.awaits_contact() => Err(Ok(Done::AwaitsContact)),
             Verb::Start => Ok(Condition::Up { after: before_current, done: Done::Started }),
             Verb::Restart if instance.is_live() => Ok(Condition::Up { after, done: Done::Restarted }),
             Verb::Restart => Ok(Condition::Up { after, done: Done::Started }),

@@ -435,6 +435,7 @@ fn act(effect: Effect) -> Option<Act> {
         Effect::Reply { .. }
         | Effect::Publish(_)
         | Effect::StartProbe { .. }
+        | Effect::AwaitContact { .. }
         | Effect::StopProbes { .. }
         | Effect::RunHook { .. }
         | Effect::EndHook { .. }

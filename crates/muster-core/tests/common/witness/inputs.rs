@@ -67,6 +67,8 @@ impl Witness {
             }
             Input::TimeLost { by } => self.loses(*by),
             Input::Ready { .. }
+            | Input::Contacted { .. }
+            | Input::LeftContact { .. }
             | Input::HookFinished { .. }
             | Input::LeftBehind { .. }
             | Input::Extended { .. }
