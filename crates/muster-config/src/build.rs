@@ -19,6 +19,7 @@ use crate::drafts::daemon::DaemonDraft;
 use crate::drafts::instance::Parts;
 use crate::drafts::logs::{OutputDraft, Outputs};
 use crate::drafts::program::Rules;
+use crate::drafts::sockets::check_start_on;
 use crate::drafts::source::SourceDraft;
 use crate::env_file::EnvFiles;
 use crate::field::{Field, Owner, Surroundings};
@@ -393,7 +394,7 @@ fn build_program<'t>(
         instances,
     };
     let has_sockets = spec.instances.iter().any(|instance| !instance.process.sockets.is_empty());
-    rules.check_start_on(has_sockets, owner, around.report);
+    check_start_on(&rules, has_sockets, owner, around.report);
     parts.hooks.check_kind(rules.kind, owner, around.report);
     let hook_patience = parts.hooks.written_patience();
     Built { owner, at: program.at, rules, spec, outputs, places, hook_patience }

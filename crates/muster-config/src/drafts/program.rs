@@ -57,7 +57,7 @@ pub(crate) struct Rules {
     pub(crate) essential_at: Option<Place>,
     pub(crate) patience_at: Option<Place>,
     pub(crate) restart_at: Option<Place>,
-    start_on_at: Option<Place>,
+    pub(crate) start_on_at: Option<Place>,
     retries_at: Option<Place>,
     backoff_at: Option<Place>,
 }
@@ -254,20 +254,6 @@ impl Rules {
         if let Some(start_on) = field.choice(&StartOn::ALL) {
             self.start_on = start_on;
             self.start_on_at = Some(field.place());
-        }
-    }
-
-    /// Checks a start that waits for a client.
-    pub(crate) fn check_start_on(&self, has_sockets: bool, owner: Owner<'_>, report: &Report) {
-        let Some(place) = self.start_on_at.filter(|_| self.start_on == StartOn::Connection) else { return };
-        if !has_sockets {
-            let message = "start_on = \"connection\" needs sockets, and there are none";
-            let hint = "sockets = [\"tcp://127.0.0.1:9000\"]";
-            report.add(owner.finding(Severity::Error, place, message).hint(hint));
-        }
-        if self.kind == Kind::Oneshot {
-            let message = "a oneshot cannot start on a connection: it would never complete";
-            report.add(owner.finding(Severity::Error, place, message).hint("type = \"service\" may exit with success"));
         }
     }
 

@@ -4,11 +4,13 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use muster_spec::{
-    HostPort, ReadySpec, SocketAddress, SocketKeep, SocketOptions, SocketSpec, UnixKind, UserSpec, is_valid_name,
+    HostPort, Kind, ReadySpec, SocketAddress, SocketKeep, SocketOptions, SocketSpec, StartOn, UnixKind, UserSpec,
+    is_valid_name,
 };
 
 use crate::diagnostic::{Place, Report, Severity};
 use crate::dialect::toml::scope::{SOCKET_WORD, SOCKET_WORD_END};
+use crate::drafts::program::Rules;
 use crate::drafts::users::read_user;
 use crate::field::{Field, Owner};
 use crate::keys::{Reader, Table};
@@ -252,6 +254,19 @@ pub(crate) fn check(
         && (FIRST_FD..FIRST_FD + passed).contains(&(*fd as usize))
     {
         mistake(first.at, "ready.fd is the number of a socket", "sockets are 3 and up: choose a higher ready.fd");
+    }
+}
+
+/// Checks a start that waits for a client.
+pub(crate) fn check_start_on(rules: &Rules, has_sockets: bool, owner: Owner<'_>, report: &Report) {
+    let Some(place) = rules.start_on_at.filter(|_| rules.start_on == StartOn::Connection) else { return };
+    if !has_sockets {
+        let message = "start_on = \"connection\" needs sockets, and there are none";
+        report.add(owner.finding(Severity::Error, place, message).hint("sockets = [\"tcp://127.0.0.1:9000\"]"));
+    }
+    if rules.kind == Kind::Oneshot {
+        let message = "a oneshot cannot start on a connection: it would never complete";
+        report.add(owner.finding(Severity::Error, place, message).hint("a service may exit with success, too"));
     }
 }
 
