@@ -1,27 +1,37 @@
 //! Which process has a port, for a message about a port in use.
 //!
-//! The kernel's tables in /proc/net name the inode of each socket, and /proc/PID/fd who has it. Processes of other users
-//! cannot be seen without root's rights, and a machine may have many, so the search may find none and ends at a deadline.
+//! The kernel names the inode of a socket that has the port (sock_diag(7)), and /proc/PID/fd who has it. Its tables in /proc/net
+//! would take long to read where many connections were closed recently. Processes of other users cannot be seen without root's
+//! rights, and a machine may have many, so the search may find none and ends at a deadline.
 
 use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Maximum time spent on the search: the daemon's loop waits for it.
-const SEARCH: Duration = Duration::from_millis(5);
+use crate::fd::{check, uninterrupted};
 
-/// The state of a TCP socket that listens: <net/tcp_states.h>.
-const LISTEN: &str = "0A";
+/// Maximum time spent on the search: the daemon's loop waits for it.
+const SEARCH: Duration = Duration::from_millis(10);
+
+/// From <linux/sock_diag.h>, <linux/netlink.h> and <net/tcp_states.h>.
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const REQUEST_AND_DUMP: u16 = 0x301;
+const LISTEN: u32 = 1 << 10;
+
+/// The size of a netlink header, of the request for sockets on a network, and the place of the inode in a response.
+const HEADER: usize = 16;
+const REQUEST: usize = 56;
+const INODE: usize = HEADER + 68;
 
 /// Describes a process that has this port: `held by nginx, pid 17`.
 pub(crate) fn of_port(port: u16, is_udp: bool) -> Option<String> {
     let end = Instant::now() + SEARCH;
-    let tables = if is_udp { ["udp", "udp6"] } else { ["tcp", "tcp6"] };
-    let inodes = tables.iter().filter_map(|table| fs::read_to_string(format!("/proc/net/{table}")).ok());
-    let inodes: Vec<String> = inodes.flat_map(|table| inodes_of(&table, port, is_udp)).collect();
-    let links: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
+    let inodes = [libc::AF_INET, libc::AF_INET6].map(|family| inodes_of(family as u8, port, is_udp));
+    let links: Vec<String> = inodes.into_iter().flatten().flatten().map(|inode| format!("socket:[{inode}]")).collect();
     let processes = fs::read_dir("/proc").ok()?.flatten().map(|entry| entry.path());
-    for process in processes.take_while(|_| Instant::now() < end) {
+    for process in processes.take_while(|_| !links.is_empty() && Instant::now() < end) {
         let Some(pid) = process.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok()) else { continue };
         if pid != std::process::id() && has_one(&process, &links, end) {
             let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
@@ -41,31 +51,94 @@ fn has_one(process: &Path, links: &[String], end: Instant) -> bool {
         .any(|target| target.to_str().is_some_and(|target| links.iter().any(|link| link == target)))
 }
 
-/// The inodes of the sockets that have this port: proc_net_tcp(5).
-fn inodes_of(table: &str, port: u16, is_udp: bool) -> Vec<String> {
-    let inode = |line: &str| {
-        let mut words = line.split_ascii_whitespace();
-        let local = words.nth(1)?;
-        let has_port = local.rsplit_once(':').is_some_and(|(_, own)| u16::from_str_radix(own, 16) == Ok(port));
-        let state = words.nth(1)?;
-        let inode = words.nth(5)?;
-        (has_port && (is_udp || state == LISTEN)).then(|| inode.to_owned())
+/// The inodes of the sockets that have this port: those that listen on TCP, and all on UDP.
+fn inodes_of(family: u8, port: u16, is_udp: bool) -> io::Result<Vec<u32>> {
+    let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC;
+    // SAFETY: socket touches no memory of ours.
+    let socket = check(unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_SOCK_DIAG) })?;
+    // SAFETY: the descriptor was just created and has no other owner.
+    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    let request = request(family, port, is_udp);
+    // SAFETY: the kernel reads the request, which lives through the call.
+    uninterrupted(|| unsafe { libc::send(socket.as_raw_fd(), request.as_ptr().cast(), request.len(), 0) })?;
+    let mut inodes = Vec::new();
+    let mut buffer = [0_u8; 8192];
+    loop {
+        // SAFETY: the kernel writes at most `buffer.len()` bytes into `buffer`. It has answered already.
+        let receive =
+            || unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT) };
+        let length = uninterrupted(receive)?;
+        if length == 0 || !take_inodes(&buffer[..length], port, &mut inodes) {
+            return Ok(inodes);
+        }
+    }
+}
+
+fn request(family: u8, port: u16, is_udp: bool) -> [u8; HEADER + REQUEST] {
+    let mut request = [0; HEADER + REQUEST];
+    let (protocol, states) = match is_udp {
+        true => (libc::IPPROTO_UDP as u8, u32::MAX),
+        false => (libc::IPPROTO_TCP as u8, LISTEN),
     };
-    table.lines().skip(1).filter_map(inode).collect()
+    request[..4].copy_from_slice(&((HEADER + REQUEST) as u32).to_ne_bytes());
+    request[4..6].copy_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+    request[6..8].copy_from_slice(&REQUEST_AND_DUMP.to_ne_bytes());
+    (request[HEADER], request[HEADER + 1]) = (family, protocol);
+    request[HEADER + 4..HEADER + 8].copy_from_slice(&states.to_ne_bytes());
+    request[HEADER + 8..HEADER + 10].copy_from_slice(&port.to_be_bytes());
+    request
+}
+
+/// Takes the inodes of a response. Returns whether more follows.
+fn take_inodes(mut rest: &[u8], port: u16, inodes: &mut Vec<u32>) -> bool {
+    while rest.len() >= HEADER {
+        let word = |at: usize| u32::from_ne_bytes([rest[at], rest[at + 1], rest[at + 2], rest[at + 3]]);
+        let (length, kind) = (word(0) as usize, u16::from_ne_bytes([rest[4], rest[5]]));
+        if kind != SOCK_DIAG_BY_FAMILY || length < INODE + 4 || length > rest.len() {
+            return false;
+        }
+        let own = u16::from_be_bytes([rest[HEADER + 4], rest[HEADER + 5]]);
+        inodes.extend((own == port).then(|| word(INODE)));
+        rest = &rest[length.next_multiple_of(4).min(rest.len())..];
+    }
+    true
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::{TcpListener, TcpStream, UdpSocket};
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
+    /// The inode that the kernel shows in /proc for this descriptor.
+    fn inode(number: i32) -> u32 {
+        fs::metadata(format!("/proc/self/fd/{number}")).unwrap().ino() as u32
+    }
+
     #[test]
-    fn the_kernels_table_is_read_by_port_and_state() {
-        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
-            0: 0100007F:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0 100 0 0 10 0\n\
-            1: 0100007F:0050 0100007F:9999 01 00000000:00000000 00:00000000 00000000     0        0 4712 1 0 100 0 0 10 0\n\
-            2: 0100007F:0051 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4713 1 0 100 0 0 10 0\n";
-        assert_eq!(inodes_of(table, 80, false), ["4711"]);
-        assert_eq!(inodes_of(table, 80, true), ["4711", "4712"]);
-        assert_eq!(inodes_of(table, 82, false), [""; 0]);
+    fn the_kernel_names_the_sockets_that_have_a_port() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let _client = TcpStream::connect(address).unwrap();
+        let _server = listener.accept().unwrap();
+        let found = inodes_of(libc::AF_INET as u8, address.port(), false).unwrap();
+        assert_eq!(found, [inode(listener.as_raw_fd())], "no connection of it");
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let found = inodes_of(libc::AF_INET as u8, port, true).unwrap();
+        assert_eq!(found, [inode(socket.as_raw_fd())]);
+    }
+
+    #[test]
+    fn broken_responses_end_the_search() {
+        let mut inodes = Vec::new();
+        assert!(take_inodes(&[], 1, &mut inodes));
+        assert!(!take_inodes(&[0; HEADER], 1, &mut inodes));
+        let mut long = [0_u8; HEADER];
+        long[..4].copy_from_slice(&u32::MAX.to_ne_bytes());
+        long[4..6].copy_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+        assert!(!take_inodes(&long, 1, &mut inodes));
+        assert!(inodes.is_empty());
     }
 }

@@ -391,7 +391,7 @@ impl EventLoop {
         match effect {
             Effect::Spawn { run, spec, .. } => self.start_run(run, spec),
             // Before the loop waits, it looks at what instances wait for.
-            Effect::AwaitContact { .. } => self.shared.children.borrow_mut().note_change(),
+            Effect::AwaitContact { .. } => self.shared.children.borrow_mut().note_awaited(),
             Effect::RunHook { run, hook, spec, after, .. } => self.run_hook((run, hook), spec, after),
             Effect::EndHook { run, hook, signal } => self.end_hook(run, hook, signal),
             Effect::Signal { run, .. } | Effect::Sweep { run, .. } | Effect::SweepGroup { run, .. }

@@ -24,15 +24,23 @@ pub(super) struct Contacts {
     /// Each instance that waits, and its sockets.
     waiting: HashMap<InstanceId, Vec<Key>>,
     last_token: u64,
+    /// Whether an instance may wait that is not watched for.
+    has_new: bool,
 }
 
 impl Contacts {
     pub(super) fn new(set: Rc<Watched<PollSet>>) -> Contacts {
-        Contacts { set, watched: HashMap::new(), waiting: HashMap::new(), last_token: 0 }
+        Contacts { set, watched: HashMap::new(), waiting: HashMap::new(), last_token: 0, has_new: false }
     }
 }
 
 impl Children {
+    /// Notes that an instance waits for a client: the next look at the sockets begins the watch.
+    pub(crate) fn note_awaited(&mut self) {
+        self.contacts.has_new = true;
+        self.note_change();
+    }
+
     /// Ends the watch for instances that no longer wait. Must come before their sockets are closed.
     pub(super) fn stop_watching<'a>(&mut self, instances: impl Iterator<Item = &'a Instance>) {
         if self.contacts.waiting.is_empty() {
@@ -46,6 +54,7 @@ impl Children {
 
     /// Ends all watches, before sockets are exchanged for others. The next look at what instances wait for begins new ones.
     pub(super) fn watch_nothing(&mut self) {
+        self.contacts.has_new |= !self.contacts.waiting.is_empty();
         self.contacts.waiting.clear();
         self.unwatch_the_rest();
     }
@@ -53,6 +62,9 @@ impl Children {
     /// Watches the sockets of instances that wait for a client and are not watched for. Returns the inputs that are known
     /// at once.
     pub(super) fn watch_for<'a>(&mut self, instances: impl Iterator<Item = &'a Instance>) -> Vec<Input> {
+        if !std::mem::take(&mut self.contacts.has_new) {
+            return Vec::new();
+        }
         let is_new =
             |instance: &&Instance| instance.awaits_contact() && !self.contacts.waiting.contains_key(&instance.id());
         let new: Vec<(InstanceId, Arc<InstanceSpec>)> =
