@@ -180,7 +180,7 @@ fn an_inherited_socket_is_passed_on() {
 }
 
 #[test]
-fn a_reload_changes_options_in_place_or_opens_the_socket_anew() {
+fn a_reload_changes_options_in_place_or_opens_another_socket() {
     let directory = temporary();
     let (path, port) = (directory.path().join("sock"), free_port());
     let program = |unix: &str, tcp: &str| {

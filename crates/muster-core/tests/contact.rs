@@ -266,7 +266,7 @@ impl Walk {
         self.story.push(step);
         let web = play.one("web");
         let (awaited, goal, state, run) = (web.awaits_contact(), web.goal(), web.state(), web.run());
-        let was_closing = play.core.is_shutting_down();
+        let (was_closing, is_failing) = (play.core.is_shutting_down(), web.is_failing());
         match step {
             Step::Contact => play.contact("web"),
             Step::Asked(verb) => drop(play.ask("web", verb)),
@@ -314,7 +314,8 @@ impl Walk {
         }
         // Nothing else keeps it, so a WAITING program without leftovers waits for a client.
         assert!(web.state() != State::Waiting || web.awaits_contact() || web.run().is_some(), "stuck, after {story:?}");
-        if step == Step::ExitsWell && matches!(state, State::Starting | State::Running) && goal == Goal::Up {
+        let is_up = matches!(state, State::Starting | State::Running) && goal == Goal::Up && !is_failing;
+        if step == Step::ExitsWell && is_up {
             assert_eq!(web.state(), State::Waiting, "after {story:?}");
         }
         let has_ended = matches!(step, Step::ExitsWell | Step::Fails | Step::LeavesItsClient);

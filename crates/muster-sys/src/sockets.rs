@@ -50,7 +50,7 @@ struct Open {
     listener: Listener,
 }
 
-/// What is to happen to a socket when a configuration becomes active.
+/// The change of a socket when a configuration becomes active.
 #[derive(Debug)]
 enum Prepared {
     /// It is open already.

@@ -141,7 +141,8 @@ impl Children {
             credentials_home: Arc::new(Home::new(control_socket)),
             sockets,
             contacts: Contacts::new(contacts),
-            has_unwanted: false,
+            // At boot all of them are open, also those of programs that do not start.
+            has_unwanted: true,
             limits,
         }
     }

@@ -225,7 +225,7 @@ impl Stage<'_> {
         }
     }
 
-    /// What is done to the daemon and its programs, and when after it is up.
+    /// Everything that is done to the daemon and its programs, and when after it is up.
     fn deeds(&self) -> Vec<(Duration, Deed)> {
         let pauses = self.plan.pauses.iter();
         let signals = pauses

@@ -23,7 +23,7 @@ pub struct Connect {
     pub to: String,
 }
 
-/// What happens from outside.
+/// Everything that happens from outside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Acts {
     /// Pauses of the daemon, in the order of their times.

@@ -30,7 +30,7 @@ pub struct Scenario {
     pub runs: BTreeMap<String, Script>,
     /// The time at which the container is asked to stop.
     pub stop_at: Option<Duration>,
-    /// What happens from outside.
+    /// Everything that happens from outside.
     pub acts: Acts,
     /// The time at which the simulation ends at the latest.
     pub until: Option<Duration>,

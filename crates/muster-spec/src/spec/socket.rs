@@ -138,7 +138,7 @@ impl UnixKind {
     /// All kinds.
     pub const ALL: [UnixKind; 3] = [UnixKind::Stream, UnixKind::Datagram, UnixKind::Sequential];
 
-    /// What addresses of this kind begin with.
+    /// The beginning of addresses of this kind.
     pub const fn scheme(self) -> &'static str {
         match self {
             UnixKind::Stream => "unix",

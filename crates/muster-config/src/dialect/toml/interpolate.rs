@@ -21,7 +21,7 @@ pub(crate) trait Names {
     fn secret_default(&self, value: String) -> Found {
         Found { value, secret: true }
     }
-    /// What stands for the descriptor of a socket, or why there is none.
+    /// The text for the descriptor of a socket, or why there is none.
     fn socket(&self, name: &str) -> Result<String, Problem> {
         Err(problem(format!("has an unknown {{socket:{name}}}"), String::new()))
     }
@@ -194,7 +194,7 @@ fn word_in_braces(rest: &str) -> Option<&str> {
     (is_identifier && inner[word.len()..].starts_with('}')).then_some(word)
 }
 
-/// What the name of a socket begins with.
+/// The beginning of a name of a socket.
 const SOCKET: &str = "socket:";
 
 /// The name in `{socket:NAME}` at the beginning of a text.

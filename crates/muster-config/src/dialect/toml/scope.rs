@@ -19,7 +19,7 @@ pub(crate) struct InterpolationScope<'a> {
     pub(crate) is_command: bool,
 }
 
-/// What stands before the name of a socket in a command until the numbers of its sockets are known, and after it. No text has
+/// Marks before and after the name of a socket in a command, until the numbers of its sockets are known. No text has
 /// these characters: they are reserved by Unicode for use within a program.
 pub(crate) const SOCKET_WORD: char = '\u{fdd0}';
 pub(crate) const SOCKET_WORD_END: char = '\u{fdd1}';
