@@ -53,6 +53,9 @@ pub enum Outcome {
     /// Stopped if it ran, and started.
     #[serde(rename = "restarted")]
     Restarted,
+    /// It starts when a client comes: `start_on = "connection"`.
+    #[serde(rename = "waiting")]
+    Waiting,
     /// The signal was sent.
     #[serde(rename = "signalled")]
     Signalled,
@@ -66,7 +69,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All outcomes.
-    pub const ALL: [Outcome; 11] = [
+    pub const ALL: [Outcome; 12] = [
         Outcome::Accepted,
         Outcome::Pending,
         Outcome::Started,
@@ -75,6 +78,7 @@ impl Outcome {
         Outcome::Stopped,
         Outcome::NotRunning,
         Outcome::Restarted,
+        Outcome::Waiting,
         Outcome::Signalled,
         Outcome::Reached,
         Outcome::Error,
@@ -91,6 +95,7 @@ impl Outcome {
             Outcome::Stopped => "stopped",
             Outcome::NotRunning => "not running",
             Outcome::Restarted => "restarted",
+            Outcome::Waiting => "waiting",
             Outcome::Signalled => "signalled",
             Outcome::Reached => "reached",
             Outcome::Error => "error",

@@ -143,6 +143,7 @@ fn program() -> Program {
         exit: Some(exit()),
         waiting_for: vec!["db (healthy)".to_owned()],
         waits_in_vain: false,
+        awaits_client: false,
         autostart: true,
         priority: 999,
         description: "terminated by SIGKILL; next start in 2s, attempt 4 of 10".to_owned(),

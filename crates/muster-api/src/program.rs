@@ -50,6 +50,9 @@ pub struct Program {
     /// Whether any of that cannot be met without intervention. Older daemons do not send it.
     #[serde(default)]
     pub waits_in_vain: bool,
+    /// Whether it waits for a client and for nothing else, in WAITING. Older daemons do not send it.
+    #[serde(default)]
+    pub awaits_client: bool,
     /// Whether it starts with the daemon.
     pub autostart: bool,
     /// Its priority in the start order.

@@ -143,6 +143,7 @@ fn programs() -> Vec<(&'static str, Value)> {
         ("exit", or_null(reference("ExitInfo"))),
         ("waiting_for", list(string())),
         ("waits_in_vain", boolean()),
+        ("awaits_client", boolean()),
         ("autostart", boolean()),
         ("priority", json!({"type": "integer"})),
         ("description", string()),

@@ -20,6 +20,7 @@ use crate::drafts::instance::Parts;
 use crate::drafts::logs::{OutputDraft, Outputs};
 use crate::drafts::own_user;
 use crate::drafts::program::Rules;
+use crate::drafts::sockets::check_start_on;
 use crate::drafts::source::SourceDraft;
 use crate::env_file::EnvFiles;
 use crate::field::{Field, Owner, Surroundings};
@@ -385,6 +386,7 @@ fn build_program<'t>(
         groups: Vec::new(),
         kind: rules.kind,
         autostart: rules.autostart,
+        start_on: rules.start_on,
         restart: rules.restart_policy(),
         schedule: rules.schedule(&daemon.spec.timezone),
         startsecs: rules.startsecs,
@@ -405,6 +407,8 @@ fn build_program<'t>(
         recycle_after: rules.turns.recycle,
         instances,
     };
+    let has_sockets = spec.instances.iter().any(|instance| !instance.process.sockets.is_empty());
+    check_start_on(&rules, has_sockets, owner, around.report);
     parts.hooks.check_kind(rules.kind, owner, around.report);
     let hook_patience = parts.hooks.written_patience();
     Built { owner, at: program.at, rules, spec, outputs, places, hook_patience }

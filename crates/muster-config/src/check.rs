@@ -24,13 +24,19 @@ pub(crate) fn all(programs: &[Built<'_>], daemon: &DaemonDraft, report: &Report)
 
 /// Two programs cannot listen on one address.
 fn shared_sockets(programs: &[Built<'_>], report: &Report) {
-    let mut owners = HashMap::new();
+    let mut owners: HashMap<String, &Built<'_>> = HashMap::new();
     for built in programs {
         for spec in built.spec.instances.iter().flat_map(|instance| instance.process.sockets.iter()) {
-            let owner = *owners.entry(&spec.address).or_insert(&built.spec.name);
-            if *owner != built.spec.name {
-                let message = format_args!("program {owner:?} listens on the same address: {}", spec.address);
-                let finding = built.owner.finding(Severity::Error, built.at, message);
+            // Unix sockets of all kinds share the paths.
+            let place = spec.address.path().map_or_else(|| spec.address.to_string(), |path| path.display().to_string());
+            let owner = *owners.entry(place).or_insert(built);
+            if owner.spec.name == built.spec.name {
+                continue;
+            }
+            for (one, other) in [(owner, built), (built, owner)] {
+                let other = &other.spec.name;
+                let message = format_args!("program {other:?} listens on the same address: {}", spec.address);
+                let finding = one.owner.finding(Severity::Error, one.at, message);
                 report.add(finding.hint("give each program an address of its own, or make one program of them"));
             }
         }

@@ -6,8 +6,8 @@
 
 use muster_spec::{
     ApplyWhen, ClientCertificates, ExecAt, ExitStatus, Forget, Kind, Leftovers, LineFormat, ListenerMode, LogFormat,
-    LogLevel, OnFailure, Overflow, Preset, ProbeKind, Role, RpcDuringShutdown, SecondSignal, ShutdownOrder,
-    StartFailures, Stdin, StopKill, StopScope, SyslogFormat, TlsVersion,
+    LogLevel, OnFailure, Overflow, Preset, ProbeKind, Role, RpcDuringShutdown, SecondSignal, ShutdownOrder, SocketKeep,
+    StartFailures, StartOn, Stdin, StopKill, StopScope, SyslogFormat, TlsVersion,
 };
 
 use crate::drafts::backoff::BackoffDraft;
@@ -729,6 +729,15 @@ pub static KEYS: &[Key] = &[
         .shaped(Shape::Words(&Kind::WORDS)),
     rules("autostart", "boolean", "true", "start with the daemon", Rules::autostart),
     rules(
+        "start_on",
+        "word",
+        "\"boot\"",
+        "`connection` has a start wait, in WAITING, until a client has sent something to one of its `sockets`; after an exit \
+         with success it waits again, whatever `restart` says",
+        Rules::start_on,
+    )
+    .shaped(Shape::Words(&StartOn::WORDS)),
+    rules(
         "restart",
         "word",
         "\"on-failure\"",
@@ -1127,9 +1136,11 @@ pub static KEYS: &[Key] = &[
         "sockets",
         "list of addresses, or tables",
         "[]",
-        "sockets on which the daemon listens for it, shared by its instances: `tcp://HOST:PORT`, where the host is a \
-         number, a name in /etc/hosts or `*`, or `unix:///PATH`; it gets them as descriptors 3 and up, with LISTEN_FDS, \
-         LISTEN_PID and LISTEN_FDNAMES as from systemd; they stay open across restarts",
+        "sockets on which the daemon listens for it, shared by its instances: `tcp://HOST:PORT` or `udp://HOST:PORT`, where \
+         the host is a number, a name in /etc/hosts or `*`; `unix:///PATH`, `unix-dgram:///PATH`, \
+         `unix-seqpacket:///PATH`; or `fd://NAME`, one that the daemon inherited; it gets them as descriptors 3 and up, in \
+         the order of the list or of the names, with LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES as from systemd, and \
+         `{socket:NAME}` in `command` is the number of one; they stay open across restarts",
         Parts::sockets,
     )
     .shaped(Shape::Special(shape::sockets)),
@@ -1671,7 +1682,7 @@ pub static KEYS: &[Key] = &[
         "listen",
         "address",
         "",
-        "its address: `tcp://HOST:PORT` or `unix:///PATH`, where it replaces any other socket",
+        "its address, as in `sockets`; a Unix socket takes the place of one that no process has open",
         Reader::Socket(SocketDraft::listen),
     ),
     key(
@@ -1700,6 +1711,50 @@ pub static KEYS: &[Key] = &[
         "the owner of a Unix socket's file; unset is the program's user",
         Reader::Socket(SocketDraft::owner),
     ),
+    key(
+        Table::Socket,
+        "reuse_port",
+        "boolean",
+        "false",
+        "each instance has a socket of its own at the address, and the kernel spreads clients over them; other processes \
+         of the daemon's user can take a part of them, too",
+        Reader::Socket(SocketDraft::reuse_port),
+    ),
+    key(
+        Table::Socket,
+        "v6only",
+        "boolean",
+        "",
+        "whether an IPv6 address leaves the port of IPv4 alone; unset, `*` takes both, and others do as the kernel's \
+         `net.ipv6.bindv6only`",
+        Reader::Socket(SocketDraft::v6only),
+    ),
+    key(
+        Table::Socket,
+        "freebind",
+        "boolean",
+        "false",
+        "listen although no interface has the address yet",
+        Reader::Socket(SocketDraft::freebind),
+    ),
+    key(
+        Table::Socket,
+        "nodelay",
+        "boolean",
+        "false",
+        "connections send small packets at once: TCP_NODELAY, which they inherit",
+        Reader::Socket(SocketDraft::nodelay),
+    ),
+    key(
+        Table::Socket,
+        "keep",
+        "word",
+        "\"wanted\"",
+        "how long it is open: `wanted` until the program is stopped or given up, `always` until it is removed or the \
+         daemon exits; clients queue where no process takes them",
+        Reader::Socket(SocketDraft::keep),
+    )
+    .shaped(Shape::Words(&SocketKeep::WORDS)),
     key(
         Table::Socket,
         "stdin",

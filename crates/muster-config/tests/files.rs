@@ -59,8 +59,9 @@ fn the_annotated_configuration_is_free_of_errors_with_its_examples_too() {
 fn uncomment(line: &str) -> &str {
     let bare = line.strip_prefix("# ").unwrap_or(line);
     let key = bare.split(" = ").next().unwrap_or_default();
-    let is_key =
-        !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') && bare.contains(" = ");
+    let is_key = !key.is_empty()
+        && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        && bare.contains(" = ");
     // A source would be asked, so its table is a comment.
     if is_key || bare.starts_with("[source.") { bare } else { line }
 }
@@ -104,7 +105,7 @@ fn table_of(header: &str) -> Table {
         "program.web.probes.live" | "program.web.probes.cache" | "program.web.probes.up" => Table::Probe,
         "program.web.backoff" => Table::Backoff,
         "program.web.rlimits" | "program.web.rlimits.core" => Table::Rlimit,
-        "program.web.sockets.http" => Table::Socket,
+        "program.web.sockets.http" | "program.web.sockets.status" => Table::Socket,
         "group.front" => Table::Group,
         "source.fleet" => Table::Source,
         other => panic!("a table that this test does not know: {other}"),

@@ -133,6 +133,7 @@ fn program(number: u32, priority: u32) -> ProgramSpec {
         groups: Vec::new(),
         kind: Kind::Service,
         autostart: true,
+        start_on: muster_spec::StartOn::Boot,
         restart: RestartPolicy::DEFAULT,
         startsecs: Duration::ZERO,
         max_runtime: None,

@@ -34,7 +34,7 @@ pub enum Asker {
     Schedule,
 }
 
-/// Why the supervisor ended a run.
+/// Why the supervisor ended a run, or judges it as failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StopCause {
@@ -66,6 +66,8 @@ pub enum StopCause {
         /// How it failed, in words.
         detail: Arc<str>,
     },
+    /// It exited at once and left the client for which it was started.
+    Unserved,
     /// It did not become ready in time.
     StartTimeout,
     /// Its process did not execute the program in time.
@@ -96,6 +98,7 @@ impl StopCause {
             StopCause::Watchdog { .. } => "watchdog",
             StopCause::Asked(Asker::Memory) | StopCause::Memory { .. } => "memory",
             StopCause::Hook { .. } => "hook",
+            StopCause::Unserved => "unserved",
             StopCause::StartTimeout => "start_timeout",
             StopCause::ExecTimeout => "exec_timeout",
             StopCause::MaxRuntime { .. } => "max_runtime",
@@ -122,6 +125,7 @@ impl fmt::Display for StopCause {
             StopCause::Watchdog { silent: None } => f.write_str("watchdog: triggered by the program"),
             StopCause::Hook { hook, detail } => write!(f, "{}: {detail}", hook.name()),
             StopCause::Memory { detail } => write!(f, "memory: {detail}"),
+            StopCause::Unserved => f.write_str("it exited without taking the client that it was started for"),
             StopCause::StartTimeout => f.write_str("it did not become ready in time"),
             StopCause::ExecTimeout => f.write_str("its program was not executed in time"),
             StopCause::MaxRuntime { max } => write!(f, "it was still running after max_runtime = {}", Span(*max)),

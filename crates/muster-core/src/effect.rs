@@ -63,6 +63,18 @@ pub enum Input {
         /// The reason.
         error: SpawnError,
     },
+    /// A client has sent something to a socket of an instance that waits for that, or none of its sockets could be opened:
+    /// then its start fails and says why. The answer to [`Effect::AwaitContact`].
+    Contacted {
+        /// The instance.
+        instance: InstanceId,
+    },
+    /// The main process of this run has exited, which is reported next, and a socket of its program has a client that no
+    /// process has taken.
+    LeftContact {
+        /// The run.
+        run: RunId,
+    },
     /// The main process of this run exited or was killed.
     Exited {
         /// The run.
@@ -227,6 +239,13 @@ pub enum Effect {
         hook: Hook,
         /// The signal, TERM or KILL.
         signal: Signal,
+    },
+    /// Watch the sockets of an instance, which are opened if they are not open, without accepting; answer with `Contacted` when
+    /// a client has sent something, which may be at once. Each order asks for one answer, and it is void when the instance no longer
+    /// waits: see [`Instance::awaits_contact`](crate::Instance::awaits_contact).
+    AwaitContact {
+        /// The instance.
+        instance: InstanceId,
     },
     /// Signal a run whose main process is alive.
     Signal {

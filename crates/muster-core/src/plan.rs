@@ -151,6 +151,7 @@ fn has_same_rules(was: &ProgramSpec, program: &ProgramSpec) -> bool {
         groups,
         kind,
         autostart,
+        start_on,
         restart,
         schedule,
         startsecs,
@@ -179,6 +180,7 @@ fn has_same_rules(was: &ProgramSpec, program: &ProgramSpec) -> bool {
         && was.groups == *groups
         && was.kind == *kind
         && was.autostart == *autostart
+        && was.start_on == *start_on
         && was.restart == *restart
         && was.schedule == *schedule
         && was.startsecs == *startsecs

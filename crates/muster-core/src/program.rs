@@ -76,9 +76,12 @@
 //! - `post_stop`, after `TreeGone`, delays STOPPED and the next spawn. The state is entered before it.
 //!
 //! A program with a schedule ([`schedule`]) is WAITING for its time instead of being spawned by the start of the daemon.
+//! With `start_on = "connection"` ([`contact`]) a start also waits, in WAITING, for a client, and an exit with success leads
+//! there instead of EXITED or BACKOFF. A delay that is over starts the next run at once, as above.
 
 mod checks;
 mod configure;
+mod contact;
 mod ending;
 mod hooks;
 mod life;
@@ -155,6 +158,8 @@ pub struct Instance {
     /// The last unexpected end of a run, or when its retries were used up.
     last_failure: Option<FinalEnd>,
     is_held: bool,
+    /// Whether it waits for a client and for nothing else.
+    awaits_contact: bool,
     is_leaving: bool,
     was_stopped_by_hand: bool,
     /// Whether the end of its run is final, because it is being stopped for a failed probe.
@@ -187,6 +192,7 @@ impl Instance {
             final_end: None,
             last_failure: None,
             is_held: false,
+            awaits_contact: false,
             is_leaving: false,
             was_stopped_by_hand: false,
             fails_for_good: false,
@@ -427,6 +433,7 @@ impl Instance {
     fn enter(&mut self, turn: &mut Turn<'_>, to: State) {
         let from = std::mem::replace(&mut self.state, to);
         self.since = turn.now;
+        self.awaits_contact = false;
         if to == State::Running {
             self.timers.clear_for_running();
         } else {
@@ -451,6 +458,7 @@ impl Instance {
             goal: self.goal,
             run: self.last_run,
             is_live: self.is_live(),
+            awaits_contact: self.awaits_contact,
             is_ready: self.can_serve(),
             is_healthy: self.can_serve() && self.is_well(),
             last_end: self.past.back().map(|past| (past.end.clone(), past.success)),
@@ -458,11 +466,16 @@ impl Instance {
     }
 
     fn begin_run_or_wait(&mut self, turn: &mut Turn<'_>) {
-        if self.run.is_none() && !self.is_held && !turn.is_blocked && !self.job.awaits_time {
-            self.begin_run(turn);
-        } else if self.state != State::Waiting {
+        let may_begin = self.run.is_none() && !self.is_held && !turn.is_blocked && !self.job.awaits_time;
+        if may_begin && !self.starts_on_contact() {
+            return self.begin_run(turn);
+        }
+        if self.state != State::Waiting {
             self.enter(turn, State::Waiting);
             self.rearm_stop();
+        }
+        if may_begin {
+            self.await_contact(turn);
         }
     }
 

@@ -99,6 +99,8 @@ pub enum Done {
     NotRunning,
     /// It was restarted.
     Restarted,
+    /// It starts when a client comes.
+    AwaitsContact,
     /// The signal was sent.
     Signalled,
     /// It will start at its times.
@@ -166,6 +168,8 @@ pub struct Change {
     pub goal: Goal,
     /// Its latest run.
     pub run: Option<RunId>,
+    /// Whether it waits for a client and for nothing else.
+    pub awaits_contact: bool,
     /// Whether any process of it was left.
     pub is_live: bool,
     /// Whether it was ready: see [`Awaited::Ready`].
@@ -181,6 +185,7 @@ impl Condition {
     pub fn judge(self, change: &Change) -> Option<Result<Done, Failure>> {
         match self {
             Condition::Up { .. } | Condition::Rolled if change.goal == Goal::Down => Some(Err(Failure::Cancelled)),
+            Condition::Up { .. } if change.awaits_contact => Some(Ok(Done::AwaitsContact)),
             Condition::Up { after, .. } if change.run <= after => None,
             Condition::Up { done, .. } => judge_up(done, change),
             Condition::Down if !change.is_live => Some(Ok(Done::Stopped)),

@@ -139,6 +139,11 @@ impl Supervisor {
             Input::SpawnFailed { run, error } => {
                 self.tell_run(now, run, |instance, turn| instance.not_spawned(turn, error));
             }
+            Input::Contacted { instance } if self.get(instance).is_some() => {
+                self.tell(now, instance, |instance, turn| instance.contacted(turn));
+            }
+            Input::Contacted { .. } => {}
+            Input::LeftContact { run } => self.tell_run(now, run, |instance, turn| instance.left_contact(turn)),
             Input::Exited { run, exit } => self.tell_run(now, run, |instance, turn| instance.exited(turn, exit)),
             Input::OutOfMemory { run } => self.tell_run(now, run, |instance, _| instance.out_of_memory()),
             Input::MainLost { run } => self.tell_run(now, run, |instance, turn| instance.main_lost(turn)),
@@ -266,7 +271,7 @@ impl Supervisor {
     }
 }
 
-/// Whether an autostarted instance is ready or has succeeded, and any run of an instance is healthy.
+/// Whether an autostarted instance is ready, has succeeded or waits for a client, and any run of an instance is healthy.
 pub fn is_ready(instance: &Instance) -> bool {
     let ended_well = || instance.past().next_back().is_some_and(|past| past.success);
     match instance.state() {
@@ -275,6 +280,7 @@ pub fn is_ready(instance: &Instance) -> bool {
         _ if !instance.program().autostart => true,
         State::Running => instance.ready() == Readiness::Ready,
         State::Exited => ended_well(),
+        State::Waiting => instance.awaits_contact(),
         _ => false,
     }
 }

@@ -4,8 +4,8 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 
-use muster_spec::HostPort;
-use muster_sys::listener::Listener;
+use muster_spec::{HostPort, SocketOptions};
+use muster_sys::listener::{Listener, Protocol};
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -21,7 +21,7 @@ const KEEPALIVE: (u32, u32, u32) = (30, 10, 3);
 
 /// Listens at an address. Names are looked up in /etc/hosts only, so nothing blocks. Must be called within a runtime.
 pub fn listen(place: &HostPort) -> io::Result<TcpListener> {
-    let listener = Listener::tcp(&place.host, place.port, BACKLOG)?;
+    let listener = Listener::network(Protocol::Tcp, (&place.host, place.port), SocketOptions::default(), BACKLOG)?;
     let listener = std::net::TcpListener::from(listener.as_fd().try_clone_to_owned()?);
     listener.set_nonblocking(true)?;
     TcpListener::from_std(listener)

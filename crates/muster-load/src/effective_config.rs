@@ -14,7 +14,7 @@ use muster_core::Instance;
 use muster_spec::{
     CheckSpec, ControlSpec, DaemonSpec, Essential, Growth, Hook, HookSpec, InstanceSpec, Jitter, Limit, ListenSpec,
     MemoryLimit, OutputSpec, Preset, Privileges, ProbeSpec, ProcessSpec, ProgramSpec, ReadySpec, Recycle, Reset,
-    RestartPolicy, Role, Rolling, Scheduling, Sink, SocketSpec, Target, TlsSpec, UserSpec,
+    RestartPolicy, Role, Rolling, Scheduling, Sink, SocketOptions, SocketSpec, Target, TlsSpec, UserSpec,
 };
 use serde_json::{Map, Value, json};
 
@@ -29,6 +29,7 @@ pub fn configuration(instance: &Instance, in_force: &InForce, reader: Reader) ->
     let ProgramSpec {
         kind,
         autostart,
+        start_on,
         restart,
         schedule,
         startsecs,
@@ -61,6 +62,7 @@ pub fn configuration(instance: &Instance, in_force: &InForce, reader: Reader) ->
     put("command", json!(process.command));
     put("type", json!(kind.name()));
     put("autostart", json!(autostart));
+    put("start_on", json!(start_on.name()));
     put("restart", json!(restart.when.name()));
     put("schedule", schedule.as_deref().map_or(Value::Null, schedule::schedule));
     put("startretries", startretries(restart.limit));
@@ -315,13 +317,20 @@ fn optional(path: &Path, may_be_missing: bool) -> String {
 }
 
 fn socket(spec: &SocketSpec) -> Value {
-    let SocketSpec { name, address, backlog, mode, owner, is_stdin } = spec;
+    // Not a key: the configuration of another supervisor sets `replaces`.
+    let SocketSpec { name, address, backlog, mode, owner, options, keep, is_stdin, replaces: _ } = spec;
+    let SocketOptions { reuse_port, v6only, freebind, nodelay } = options;
     json!({
         "name": name,
         "listen": address.to_string(),
         "backlog": backlog,
         "mode": format!("{mode:04o}"),
         "owner": owner.as_ref().map(user),
+        "reuse_port": reuse_port,
+        "v6only": v6only,
+        "freebind": freebind,
+        "nodelay": nodelay,
+        "keep": keep.name(),
         "stdin": is_stdin,
     })
 }

@@ -22,6 +22,9 @@ pub struct SimulateArgs {
     /// When the container gets SIGTERM
     #[arg(long, value_name = "TIME", value_parser = read_duration)]
     pub(crate) stop_at: Option<Duration>,
+    /// When a client comes to a program that starts on a connection: NAME@TIME
+    #[arg(long, value_name = "NAME@TIME", conflicts_with = "scenario")]
+    pub(crate) connect: Vec<String>,
     /// When the simulation stops
     #[arg(long, value_name = "TIME", value_parser = read_duration)]
     pub(crate) until: Option<Duration>,
@@ -47,7 +50,7 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(crate) scenario: Vec<PathBuf>,
     /// Make every decision of a recording of a daemon again, as GET /v1/debug/recording answers it
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "programs", "runs", "stop_at", "until", "from", "seed", "ties", "svg", "compare", "scenario"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "programs", "runs", "stop_at", "connect", "until", "from", "seed", "ties", "svg", "compare", "scenario"])]
     pub(crate) replay: Option<PathBuf>,
     /// With --scenario: write a JUnit report to this file
     #[arg(long, value_name = "FILE", requires = "scenario")]

@@ -11,7 +11,7 @@ use muster_spec::{Spec, is_valid_name};
 use crate::Host;
 use crate::cli::SimulateArgs;
 use crate::replay::replay_command;
-use crate::scenario::Script;
+use crate::scenario::{Connect, Script, read_duration};
 use crate::world::{SimulationPlan, simulate};
 use crate::{compare, json, scenarios, svg, text};
 use muster_sys::say::{complain, say};
@@ -53,6 +53,7 @@ fn tell(host: Host, args: &SimulateArgs) -> Result<bool, String> {
         scripts,
         stop_at: args.stop_at,
         pauses: Vec::new(),
+        connects: read_connects(args, &spec)?,
         until: args.until.unwrap_or(HORIZON),
         from: args.from.unwrap_or(BEGINNING),
         seed: args.seed.unwrap_or(SEED),
@@ -117,6 +118,18 @@ fn read_runs(args: &SimulateArgs, spec: &Spec) -> Result<Runs, String> {
         }
     }
     Ok((only, scripts))
+}
+
+/// The clients of the command line: `web@5s`.
+fn read_connects(args: &SimulateArgs, spec: &Spec) -> Result<Vec<Connect>, String> {
+    let read = |word: &String| {
+        let (name, at) = word.rsplit_once('@').unwrap_or((word, ""));
+        let Ok(at) = read_duration(at) else {
+            return Err(format!("musterd: not a program and a time: {word:?}\nhint: --connect web@5s"));
+        };
+        Ok(Connect { at, to: known(name, spec)? })
+    };
+    args.connect.iter().map(read).collect()
 }
 
 fn is_name(name: &str) -> bool {

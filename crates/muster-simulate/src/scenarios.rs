@@ -26,7 +26,8 @@ pub(crate) fn plan_of(host: Host, scenario: &Scenario) -> SimulationPlan {
     SimulationPlan {
         scripts: scenario.runs.clone(),
         stop_at: scenario.stop_at,
-        pauses: scenario.pauses.clone(),
+        pauses: scenario.acts.pauses.clone(),
+        connects: scenario.acts.connects.clone(),
         until: scenario.until.unwrap_or(HORIZON),
         from: scenario.from.unwrap_or(BEGINNING),
         seed: scenario.seed.unwrap_or(SEED),

@@ -5,7 +5,9 @@
 //! of exactly `startsecs` was RUNNING. Executing a program takes longer than the exit of a process, if only slightly.
 //! Reads no clock and no file. The result is a [`Timeline`].
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+mod clients;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use muster_core::{Effect, Input, LeftBehind, ProbeOutcome, Settings, ShutdownReason, Supervisor, Time, time::LATE};
@@ -14,7 +16,7 @@ use muster_spec::{
     Exit, Hook, InstanceId, InstanceSpec, ProbeKind, ReadySpec, RunId, Signal, SpawnError, SpawnStep, Spec,
 };
 
-use crate::scenario::{Leftover, Missing, Outcome, Pause, PlannedRun, Script, Ties};
+use crate::scenario::{Connect, Leftover, Missing, Outcome, Pause, PlannedRun, Script, Ties};
 use crate::timeline::{Moment, Over, Recorder, Timeline};
 
 /// The maximum number of events, and of events at one moment: without any delay between an end and a start, time would
@@ -31,6 +33,8 @@ pub(crate) struct SimulationPlan {
     pub(crate) stop_at: Option<Duration>,
     /// When the daemon itself does not run, in chronological order.
     pub(crate) pauses: Vec<Pause>,
+    /// The clients of programs that start on a connection.
+    pub(crate) connects: Vec<Connect>,
     /// The time limit.
     pub(crate) until: Duration,
     /// The wall clock at the beginning, in seconds since 1970.
@@ -75,6 +79,8 @@ enum Coming {
     LeftoverEnd {
         run: RunId,
     },
+    /// A client comes to a program, by its number in the plan.
+    Contact(usize),
     Stop,
     /// A time of a schedule comes.
     WallClock,
@@ -109,6 +115,8 @@ struct World<'a> {
     /// The notifications of new processes, after everything else of the moment.
     births: VecDeque<Input>,
     recorder: Recorder,
+    /// Programs with clients that no run has taken.
+    clients: BTreeSet<String>,
     /// The number of events at this moment.
     at_once: usize,
     exit: Option<u8>,
@@ -164,6 +172,7 @@ impl<'a> World<'a> {
             hooks: HashMap::new(),
             inputs: VecDeque::from([Input::Booted]),
             births: VecDeque::new(),
+            clients: BTreeSet::new(),
             at_once: 0,
             exit: None,
             paused: 0,
@@ -189,6 +198,9 @@ impl<'a> World<'a> {
         let until = Time::from_origin(self.plan.until);
         if let Some(stop_at) = self.plan.stop_at {
             self.expect(Time::from_origin(stop_at), Coming::Stop);
+        }
+        for (number, connect) in self.plan.connects.iter().enumerate() {
+            self.expect(Time::from_origin(connect.at), Coming::Contact(number));
         }
         let mut now = Time::ZERO;
         self.settle(now);
@@ -290,6 +302,7 @@ impl<'a> World<'a> {
             Coming::HookEnd { run, hook, exit } => self.hook_ends(run, hook, exit),
             Coming::LeftoverEnd { run } => self.gone(run),
             Coming::WallClock => self.look_at_wall_clock(at),
+            Coming::Contact(number) => self.contact(number),
             Coming::Stop => {
                 let reason = ShutdownReason::Signal(Signal::TERM);
                 self.inputs.push_back(Input::ShutdownAsked { reason, timeout: None });
@@ -370,6 +383,7 @@ impl<'a> World<'a> {
             // Scripts have no stopped processes and no strays, and no client requests.
             Effect::Wake { .. } | Effect::SignalStrays { .. } | Effect::Reply { .. } => {}
             Effect::StartProbe { run, probe, spec, .. } => self.answer(now, run, probe, &spec),
+            Effect::AwaitContact { instance } => self.look_for_clients(instance),
             // Every probe has been answered at once.
             Effect::StopProbes { .. } => {}
         }
@@ -436,6 +450,9 @@ impl<'a> World<'a> {
             Outcome::Ends { exit, after } => self.expect(now + after, Coming::Exit { run, exit }),
             Outcome::OutOfMemory { after } => self.expect(now + after, Coming::OutOfMemory { run }),
             Outcome::Hangs => {}
+        }
+        if let Some(instance) = self.supervisor.get(instance) {
+            self.clients.remove(&instance.program().name);
         }
         self.runs.insert(run, Run { began: now, planned, is_over: false, is_leftover_asked: false });
         self.births.push_back(Input::Spawned { run });

@@ -52,6 +52,8 @@ pub enum SpawnStep {
     PreStart,
     /// Reading the files of `secrets` and `credentials`.
     Secret,
+    /// Opening the program's sockets.
+    Socket,
     /// Preparation in the daemon: pipes, log files, stdin.
     Prepare,
     /// Creating the process: clone(2).
@@ -84,9 +86,10 @@ pub enum SpawnStep {
 
 impl SpawnStep {
     /// All steps, in the order a spawn performs them.
-    pub const ALL: [SpawnStep; 16] = [
+    pub const ALL: [SpawnStep; 17] = [
         SpawnStep::PreStart,
         SpawnStep::Secret,
+        SpawnStep::Socket,
         SpawnStep::Prepare,
         SpawnStep::Fork,
         SpawnStep::Session,
@@ -108,6 +111,7 @@ impl SpawnStep {
         match self {
             SpawnStep::PreStart => "pre_start",
             SpawnStep::Secret => "secret",
+            SpawnStep::Socket => "socket",
             SpawnStep::Prepare => "prepare",
             SpawnStep::Fork => "fork",
             SpawnStep::Session => "session",
@@ -149,7 +153,8 @@ pub fn is_shortage(errno: i32) -> bool {
 impl SpawnError {
     /// Whether the daemon lacked descriptors, memory or processes for the spawn, which is not the program's fault.
     pub fn is_shortage(&self) -> bool {
-        matches!(self.step, SpawnStep::Secret | SpawnStep::Prepare | SpawnStep::Fork) && is_shortage(self.errno)
+        matches!(self.step, SpawnStep::Secret | SpawnStep::Socket | SpawnStep::Prepare | SpawnStep::Fork)
+            && is_shortage(self.errno)
     }
 
     /// The exit code a shell would report: 127 for "not found", 126 for "cannot execute".

@@ -51,7 +51,7 @@ pub use schedule::{Missed, Overlap, ScheduleSpec, ScheduleTimes};
 pub use scheduling::{CpuSet, IoPriority, Scheduling, SchedulingPolicy};
 pub use secrets::{CredentialSpec, SecretSpec};
 pub use shutdown::{ExitStatus, RpcDuringShutdown, SecondSignal, ShutdownBudget, ShutdownOrder};
-pub use socket::{SocketAddress, SocketSpec};
+pub use socket::{SocketAddress, SocketKeep, SocketOptions, SocketSpec, StartOn, UnixKind};
 pub use source::{ApplyWhen, SourceAddress, SourceSpec, SourceTable, is_source_address};
 pub use stop::{Leftovers, StopKill, StopScope, StopSpec, StopStep};
 pub use syslog::{SyslogAddress, SyslogFacility, SyslogFormat, SyslogSpec};
@@ -268,6 +268,8 @@ pub struct ProgramSpec {
     pub kind: Kind,
     /// Whether it starts with the daemon.
     pub autostart: bool,
+    /// Whether a start waits for a client.
+    pub start_on: StartOn,
     /// When, how often and after which delay it is restarted.
     pub restart: RestartPolicy,
     /// When it is started by itself, if it is a job with a schedule.

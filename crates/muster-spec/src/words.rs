@@ -4,8 +4,8 @@ use crate::listen::{ExecAt, Role};
 use crate::restart::{Exceeded, ExitAction, Forget, Preset, RestartWhen, StartFailures};
 use crate::spec::{
     DependencyCondition, ExitStatus, Hook, Kind, Leftovers, LineFormat, ListenerMode, LogFormat, LogLevel, OnFailure,
-    Overflow, ProbeKind, RollingWait, RpcDuringShutdown, SecondSignal, ShutdownOrder, Stdin, StopKill, StopScope,
-    SyslogFormat,
+    Overflow, ProbeKind, RollingWait, RpcDuringShutdown, SecondSignal, ShutdownOrder, SocketKeep, StartOn, Stdin,
+    StopKill, StopScope, SyslogFormat,
 };
 use crate::tls::{ClientCertificates, TlsVersion};
 
@@ -39,6 +39,8 @@ words! {
     }
     Exceeded { "fatal" => Fatal, "wait" => WaitOut }
     Kind { "service" => Service, "oneshot" => Oneshot }
+    SocketKeep { "wanted" => Wanted, "always" => Always }
+    StartOn { "boot" => Boot, "connection" => Connection }
     StopScope { "main" => Main, "group" => Group }
     ShutdownOrder { "parallel" => Parallel, "serial" => Serial }
     RpcDuringShutdown { "answer" => Answer, "fault" => Fault }

@@ -135,27 +135,29 @@ pub(crate) fn change_owner(fd: BorrowedFd<'_>, uid: u32, gid: u32) -> io::Result
 
 /// Whether a process listens on the Unix socket at this path. Never waits: a listener with a full backlog counts.
 pub fn has_listener(path: &std::path::Path) -> bool {
+    connect_to(path, libc::SOCK_STREAM).map_or_else(|error| error.raw_os_error() == Some(libc::EAGAIN), |()| true)
+}
+
+/// Connects to the Unix socket at this path and disconnects. Never waits.
+pub(crate) fn connect_to(path: &std::path::Path, kind: libc::c_int) -> io::Result<()> {
     use std::os::unix::ffi::OsStrExt;
     // SAFETY: all-zero bytes are a valid sockaddr_un, numbers only.
     let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
     let bytes = path.as_os_str().as_bytes();
     if bytes.len() >= address.sun_path.len() {
-        return false;
+        return Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG));
     }
     address.sun_family = libc::AF_UNIX as libc::sa_family_t;
     for (place, &byte) in address.sun_path.iter_mut().zip(bytes) {
         *place = byte as libc::c_char;
     }
     // SAFETY: socket touches no memory of ours.
-    let socket =
-        unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, 0) };
-    let Ok(socket) = check(socket) else { return false };
+    let socket = check(unsafe { libc::socket(libc::AF_UNIX, kind | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, 0) })?;
     // SAFETY: the descriptor was just created and has no other owner.
     let socket = unsafe { OwnedFd::from_raw_fd(socket) };
     let length = size_of::<libc::sockaddr_un>() as libc::socklen_t;
     // SAFETY: the address lives through the call and has the given length.
-    let connected = check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), length) });
-    connected.map_or_else(|error| error.raw_os_error() == Some(libc::EAGAIN), |_| true)
+    check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), length) }).map(drop)
 }
 
 #[cfg(test)]

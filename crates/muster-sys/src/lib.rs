@@ -11,6 +11,8 @@ pub mod boot;
 pub mod fd;
 pub mod footprint;
 pub mod foreground;
+mod holder;
+pub mod inherited;
 pub mod limits;
 pub mod listener;
 pub mod local_time;

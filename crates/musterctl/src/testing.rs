@@ -217,6 +217,7 @@ pub(crate) fn program(name: &str) -> Program {
         exit: None,
         waiting_for: Vec::new(),
         waits_in_vain: false,
+        awaits_client: false,
         autostart: true,
         priority: 999,
         description: "pid 12, uptime 0:00:05".to_owned(),

@@ -31,7 +31,7 @@ use tracing::{info, warn};
 
 use crate::access;
 use crate::children::Children;
-use crate::children::sockets::processes;
+use crate::children::sockets::instances;
 use crate::clock::Clock;
 use crate::configuration::{Configuration, Sources};
 use crate::event_loop::{self, EventLoop};
@@ -150,11 +150,15 @@ fn open_as_root(spec: &Spec, accounts: &mut Accounts, opening: &mut Opening) -> 
     let control = opening::open_control(&spec.control, accounts, opening, account.is_some())?;
     let listeners = opening::open_listeners(&spec.control, accounts, opening)?;
     let mut program_sockets = Sockets::default();
-    if let Err(error) = program_sockets.prepare([].into_iter(), processes(&spec.programs), accounts) {
-        opening.refuse_socket(&error);
-        return Err(USAGE);
+    // All of them before the first program starts: programs may connect to each other in any order.
+    match program_sockets.prepare_each(instances(&spec.programs), accounts) {
+        // supervisord does not start without its sockets. Elsewhere the start of the program fails and says so.
+        Some(error) if opening.is_supervisord() => {
+            opening.refuse_socket(&error);
+            return Err(USAGE);
+        }
+        _ => drop(program_sockets.adopt(accounts)),
     }
-    program_sockets.adopt();
     if let Some(account) = account {
         let name = &account.name;
         account
@@ -221,6 +225,7 @@ async fn run(
     let statuses = Rc::new(Watched::for_reading(PollSet::new()?)?);
     let signals = Watched::for_reading(Signals::new().map_err(needs("signalfd4"))?)?;
     let notifications = Rc::new(Watched::for_reading(PollSet::new()?)?);
+    let contacts = Rc::new(Watched::for_reading(PollSet::new()?)?);
     let is_for_us = |name: &OsString| MEANT_FOR_US.iter().any(|meant| name == meant);
     let environment = std::env::vars_os().filter(|(name, _)| !is_for_us(name)).collect();
     let spawner = Spawner::new(environment, limits, spec.daemon.umask)?;
@@ -242,8 +247,8 @@ async fn run(
     }
     let instances = supervisor.snapshot().len();
     let control = socket.is_some().then_some(control).flatten();
-    let both = (Rc::clone(&statuses), Rc::clone(&notifications));
-    let children = Children::new(spawner, trees, logs, both, (control.as_deref(), program_sockets), instances);
+    let sets = (Rc::clone(&statuses), Rc::clone(&notifications), Rc::clone(&contacts));
+    let children = Children::new(spawner, trees, logs, sets, (control.as_deref(), program_sockets), instances);
     let (orders, received) = mpsc::channel(ORDERS);
     let shared = Rc::new(Shared::new(clocks, supervisor, children, configuration, (access, servers), orders, own_log));
     let listeners = Listeners::start(&shared, socket, opened);
@@ -265,7 +270,7 @@ async fn run(
     muster_sys::footprint::release_startup_code();
 
     let watch = shared.children.borrow().logs().watch_heard();
-    let heard = event_loop::Sources { signals, statuses, notifications, orders: received, heard: watch };
+    let heard = event_loop::Sources { signals, statuses, contacts, notifications, orders: received, heard: watch };
     let (code, budget) = EventLoop::new(Rc::clone(&shared), heard, console).run().await;
 
     // Slow disks and console readers get the rest of the shutdown timeout, unless they take nothing at all. If the

@@ -5,6 +5,7 @@
 //! rest of a tree is found by [`muster_sys::tree`].
 
 pub(crate) mod commands;
+mod contacts;
 mod exec;
 mod hooks;
 pub(crate) mod list;
@@ -40,6 +41,7 @@ use muster_sys::tree::{Errand, ProcessHandle, Trees};
 use tracing::warn;
 
 use self::commands::{Commands, is_command};
+use self::contacts::Contacts;
 use self::main_process::Main;
 use self::markers::{marker_prefix, markers};
 use self::output::Output;
@@ -102,7 +104,8 @@ pub(crate) struct Children {
     credentials: HashMap<RunId, RunDirectory>,
     credentials_home: Arc<Home>,
     sockets: Sockets,
-    /// Whether a socket may be open that no program wants.
+    contacts: Contacts,
+    /// Whether a socket may be open that no program wants, or one may have to be watched.
     has_unwanted: bool,
     limits: Limits,
 }
@@ -112,7 +115,7 @@ impl Children {
         spawner: Spawner,
         trees: Trees,
         logs: Logs,
-        (statuses, notifications): (Rc<Watched<PollSet>>, Rc<Watched<PollSet>>),
+        (statuses, notifications, contacts): (Rc<Watched<PollSet>>, Rc<Watched<PollSet>>, Rc<Watched<PollSet>>),
         (control_socket, sockets): (Option<&Path>, Sockets),
         instances: usize,
     ) -> Children {
@@ -137,7 +140,9 @@ impl Children {
             credentials: HashMap::new(),
             credentials_home: Arc::new(Home::new(control_socket)),
             sockets,
-            has_unwanted: false,
+            contacts: Contacts::new(contacts),
+            // At boot all of them are open, also those of programs that do not start.
+            has_unwanted: true,
             limits,
         }
     }
@@ -182,11 +187,11 @@ impl Children {
         (channel, prepared): (&Channel, &Prepared),
     ) -> Result<(Spawning, Option<Rc<StdinPipe>>), SpawnError> {
         let stdin = stdin::open(spec)?;
-        self.open_sockets(&spec.process)?;
+        self.open_sockets(spec)?;
         let (stdout, stderr, reading) = self.open_output(run, spec, channel.matcher.as_ref())?;
         let index = spec.index.to_string();
         let variables = channel.variables.iter().map(|(name, value)| (*name, value.as_str()));
-        let sockets = sockets::inherited(&self.sockets, &spec.process);
+        let sockets = sockets::inherited(&self.sockets, spec);
         let of_sockets = sockets.variables.iter().map(|(name, value)| (*name, value.as_str()));
         let copies = prepared.directory.as_ref();
         let own = markers(spec, marker, &index).into_iter();

@@ -124,10 +124,7 @@ impl EventLoop {
         listeners::begin(&self.shared);
         self.inputs.of_programs.push_back(Input::Booted);
         loop {
-            let is_settled = self.settle();
-            if is_settled {
-                self.close_unwanted_sockets();
-            }
+            let is_settled = self.settle() && self.attend_sockets();
             self.console.release();
             if !is_settled {
                 // Let connections and probes run.
@@ -174,13 +171,20 @@ impl EventLoop {
                 Happened::Notifications(Ok(tokens)) => {
                     self.shared.children.borrow_mut().take_notifications(&tokens, &mut self.inputs.of_programs);
                 }
+                Happened::Contacts(Ok(tokens)) => {
+                    let contacted = self.shared.children.borrow_mut().take_contacts(&tokens);
+                    self.inputs.of_programs.extend(contacted);
+                }
                 Happened::Probe(finished) => self.handle_results(finished),
                 Happened::Read(read) => self.handle_read(read),
                 Happened::Counted(counted) => self.handle_counted(counted),
                 Happened::WallClock(fired) => self.look_at_wall_clock(fired),
                 Happened::Order(order) => self.handle_order(order),
                 // These descriptors cannot fail while they are open; without them nothing can be supervised.
-                Happened::Signal(Err(error)) | Happened::Statuses(Err(error)) | Happened::Notifications(Err(error)) => {
+                Happened::Signal(Err(error))
+                | Happened::Statuses(Err(error))
+                | Happened::Contacts(Err(error))
+                | Happened::Notifications(Err(error)) => {
                     error!(%error, "cannot wait for events");
                     return (1, None);
                 }
@@ -236,6 +240,11 @@ impl EventLoop {
         listeners::take_heard(&self.shared);
         listeners::dispatch(&self.shared);
         let mut tokens = Vec::new();
+        if self.sources.contacts.get_ref().ready(&mut tokens).is_ok() {
+            let contacted = self.shared.children.borrow_mut().take_contacts(&tokens);
+            self.inputs.of_programs.extend(contacted);
+        }
+        tokens.clear();
         if self.sources.notifications.get_ref().ready(&mut tokens).is_ok() {
             self.shared.children.borrow_mut().take_notifications(&tokens, &mut self.inputs.of_programs);
         }
@@ -362,10 +371,14 @@ impl EventLoop {
         });
     }
 
-    /// Before the loop waits: until then, a program may be stopped and started again.
-    fn close_unwanted_sockets(&self) {
+    /// Before the loop waits: until then, a program may be stopped and started again. False if inputs are queued.
+    fn attend_sockets(&mut self) -> bool {
         let supervisor = self.shared.supervisor.borrow();
-        self.shared.children.borrow_mut().close_unwanted(supervisor.snapshot().iter());
+        let is_shutting_down = supervisor.is_shutting_down();
+        let known = self.shared.children.borrow_mut().attend_sockets(supervisor.snapshot(), is_shutting_down);
+        let is_settled = known.is_empty();
+        self.inputs.of_programs.extend(known);
+        is_settled
     }
 
     /// Sends the stop signals of listeners that have got their last events. Returns whether there were any.
@@ -384,6 +397,8 @@ impl EventLoop {
         self.note_effect(&effect);
         match effect {
             Effect::Spawn { run, spec, .. } => self.start_run(run, spec),
+            // Before the loop waits, it looks at what instances wait for.
+            Effect::AwaitContact { .. } => self.shared.children.borrow_mut().note_awaited(),
             Effect::RunHook { run, hook, spec, after, .. } => self.run_hook((run, hook), spec, after),
             Effect::EndHook { run, hook, signal } => self.end_hook(run, hook, signal),
             Effect::Signal { run, .. } | Effect::Sweep { run, .. } | Effect::SweepGroup { run, .. }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use muster_core::{
     Account, EndedHook, EndedRun, Event, Health, Instance, PastRun, RollingStep, ShutdownReason, Skipped, StepOutcome,
+    StopCause,
 };
 use muster_spec::{InstanceId, RunEnd, RunId, Span, SpawnStep, State};
 use muster_sys::rights::{Capability, Rights};
@@ -41,6 +42,8 @@ pub(crate) fn write(shared: &Shared, event: &Event, said: Option<u64>) {
                 debug!(%program, %run, %end, %uptime, "ended");
             } else if *expected {
                 info!(%program, %run, %end, %uptime, suppressed, "ended");
+            } else if let Some(cause @ StopCause::Unserved) = cause {
+                warn!(%program, %run, %end, %uptime, suppressed, "ended unexpectedly: {cause}");
             } else if let Some(cause) = cause {
                 warn!(%program, %run, %end, %uptime, %cause, suppressed, "ended by musterd");
             } else if let Some(OutOfMemory::Killed(kills)) = shared.exit_evidence.borrow().memory(*run) {

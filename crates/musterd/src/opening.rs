@@ -183,15 +183,10 @@ impl Opening {
         USAGE
     }
 
-    /// Says that a program's socket cannot be opened.
+    /// Says that a program's socket cannot be opened, as supervisord does.
     pub(crate) fn refuse_socket(&mut self, error: &sockets::NotOpened) {
-        let line = match &self.program {
-            Some(program) => {
-                let why = error.in_python();
-                usage_text(program, &format!("Could not create FastCGI socket {}: {why}", error.address))
-            }
-            None => format!("musterd: {error}; nothing was started"),
-        };
+        let (program, why) = (self.program.clone().unwrap_or_default(), error.in_python());
+        let line = usage_text(&program, &format!("Could not create FastCGI socket {}: {why}", error.address));
         self.complain(&line);
     }
 

@@ -10,7 +10,7 @@ use muster_spec::{Exit, Hook, InstanceId, RunEnd, RunId, SpawnStep, State};
 use crate::exit_evidence::{ExitEvidence, OutOfMemory};
 
 /// The reasons for the end of a run, as in `muster_program_exits_total`.
-pub(crate) const REASONS: [&str; 14] = [
+pub(crate) const REASONS: [&str; 15] = [
     "success",
     "failure",
     "signal",
@@ -20,6 +20,7 @@ pub(crate) const REASONS: [&str; 14] = [
     "watchdog",
     "memory",
     "start_timeout",
+    "unserved",
     "exec_timeout",
     "max_runtime",
     "hook",
@@ -93,6 +94,7 @@ fn reason(
         (Some(StopCause::Watchdog { .. }), _) => "watchdog",
         (Some(StopCause::Memory { .. }), _) => "memory",
         (Some(StopCause::StartTimeout), _) => "start_timeout",
+        (Some(StopCause::Unserved), _) => "unserved",
         (Some(StopCause::ExecTimeout), _) => "exec_timeout",
         (Some(StopCause::MaxRuntime { .. }), _) => "max_runtime",
         (Some(StopCause::Hook { .. }), _) => "hook",

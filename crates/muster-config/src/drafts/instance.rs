@@ -125,7 +125,7 @@ impl Parts {
         let unset = variables.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| (*name).to_owned()).gather();
         let environment = variables.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
         ProcessSpec {
-            command: self.command.clone(),
+            command: sockets::with_numbers(&self.command, &self.sockets),
             refusal: None,
             environment: environment.gather(),
             unset,
@@ -186,7 +186,9 @@ impl Parts {
         self.secrets.check(|name| self.setter_of(name), (&self.command, self.command_at), owner, report);
         for (command, at) in self.hooks.commands() {
             self.secrets.check_command((command, at), owner, report);
+            sockets::check_names(command, at, None, (owner, report));
         }
+        sockets::check_names(&self.command, self.command_at, Some(&self.sockets), (owner, report));
         let has_input = self.stdin != Stdin::Nothing;
         sockets::check(&self.sockets, self.ready.spec.as_ref(), has_input, (owner, report));
         for probe in &self.probes {

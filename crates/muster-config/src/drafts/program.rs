@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use muster_spec::{
     Essential, Exceeded, ExitRules, Forget, Judged, Kind, Leftovers, Limit, Preset, ProgramSpec, Reset, RestartPolicy,
-    RestartWhen, Signal, Span, StartFailures, StopKill, StopScope, StopSpec, StopStep,
+    RestartWhen, Signal, Span, StartFailures, StartOn, StopKill, StopScope, StopSpec, StopStep,
 };
 
 use crate::diagnostic::{Place, Report, Severity};
@@ -31,6 +31,7 @@ pub(crate) struct Rules {
     pub(super) has_kind: bool,
     pub(crate) schedule: Option<ScheduleDraft>,
     pub(crate) autostart: bool,
+    pub(crate) start_on: StartOn,
     /// The policy where neither a preset nor a key says otherwise.
     base: RestartPolicy,
     pub(super) when: RestartWhen,
@@ -64,6 +65,7 @@ pub(crate) struct Rules {
     pub(crate) patience_at: Option<Place>,
     pub(crate) max_runtime_at: Option<Place>,
     pub(crate) restart_at: Option<Place>,
+    pub(crate) start_on_at: Option<Place>,
     retries_at: Option<Place>,
     backoff_at: Option<Place>,
 }
@@ -75,6 +77,7 @@ impl Default for Rules {
             has_kind: false,
             schedule: None,
             autostart: true,
+            start_on: StartOn::Boot,
             base: RestartPolicy::DEFAULT,
             when: RestartPolicy::DEFAULT.when,
             docker_limit: None,
@@ -105,6 +108,7 @@ impl Default for Rules {
             patience_at: None,
             max_runtime_at: None,
             restart_at: None,
+            start_on_at: None,
             retries_at: None,
             backoff_at: None,
         }
@@ -120,6 +124,7 @@ impl Rules {
             has_kind: false,
             schedule: program.schedule.as_deref().map(ScheduleDraft::of),
             autostart: program.autostart,
+            start_on: program.start_on,
             base: program.restart,
             when: program.restart.when,
             forgives_on_start: program.restart.forgive_on_start,
@@ -147,6 +152,7 @@ impl Rules {
         ProgramSpec {
             kind: self.kind,
             autostart: self.autostart,
+            start_on: self.start_on,
             restart: self.restart_policy(),
             schedule: self.schedule(timezone),
             startsecs: self.startsecs,
@@ -271,6 +277,13 @@ impl Rules {
     pub(crate) fn autostart(&mut self, field: &Field<'_>) {
         if let Some(flag) = field.flag() {
             self.autostart = flag;
+        }
+    }
+
+    pub(crate) fn start_on(&mut self, field: &Field<'_>) {
+        if let Some(start_on) = field.choice(&StartOn::ALL) {
+            self.start_on = start_on;
+            self.start_on_at = Some(field.place());
         }
     }
 

@@ -178,8 +178,9 @@ fn every_key_is_described_and_its_default_and_its_words_are_what_a_load_accepts(
         if let Some(default) = property.get("default") {
             assert!(Validator::new(&schema).conforms(property, default), "{}: {default}", key.name);
         }
-        // A listener needs events besides.
-        for choice in choices(property).into_iter().filter(|choice| **choice != "supervisor-events") {
+        // A listener needs events besides, and a client sockets.
+        let is_alone = |choice: &&Value| !["supervisor-events", "connection"].contains(&choice.as_str().unwrap_or(""));
+        for choice in choices(property).into_iter().filter(is_alone) {
             assert_eq!(errors_of_load(&format!("{before}{} = {choice}", key.name)), [""; 0], "{} = {choice}", key.name);
             words += 1;
         }

@@ -69,6 +69,7 @@ impl Instance {
                 self.remember(PastRun { verdict: Verdict::Held, ..past });
                 self.enter(turn, State::Waiting);
             }
+            (State::Starting | State::Running, Goal::Up) if self.is_idle_after(&past) => self.wait_again(turn, past),
             (State::Starting | State::Running, Goal::Up) => self.follow_policy(turn, past, rule),
             _ => {
                 if self.fails_for_good {
@@ -81,7 +82,7 @@ impl Instance {
         self.call_off_hook(turn);
     }
 
-    fn remember(&mut self, past: PastRun) {
+    pub(super) fn remember(&mut self, past: PastRun) {
         if self.past.len() == HISTORY {
             self.past.pop_front();
         }

@@ -127,19 +127,25 @@ impl Instance {
         self.state == State::Stopped && self.final_end.is_some()
     }
 
-    /// Whether it is ready, or a oneshot that has succeeded.
+    /// Whether it is ready, a oneshot that has succeeded, or waits for a client.
     pub fn can_serve(&self) -> bool {
         let ended_well = || self.past.back().is_some_and(|past| past.success);
         match self.state {
             State::Running => self.ready() == Readiness::Ready,
             State::Exited => self.program.kind == Kind::Oneshot && ended_well(),
+            State::Waiting => self.awaits_contact,
             _ => false,
         }
     }
 
     /// Whether its probes, if any, have passed and are not failing.
     pub(crate) fn is_well(&self) -> bool {
-        self.spec.probes.is_empty() || self.health() == Health::Healthy
+        self.spec.probes.is_empty() || self.awaits_contact || self.health() == Health::Healthy
+    }
+
+    /// Whether it waits for a client and for nothing else: `start_on = "connection"`.
+    pub fn awaits_contact(&self) -> bool {
+        self.awaits_contact
     }
 
     /// Whether its run is to be recycled as soon as that is possible.

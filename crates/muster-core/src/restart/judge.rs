@@ -258,7 +258,9 @@ impl Verdict {
             Verdict::Again(again) => Decision::Restart { delay: again.delay },
             Verdict::GivenUp { .. } | Verdict::NeverStarted => Decision::GiveUp,
             Verdict::Ruled { rule, .. } if rule.then == ExitAction::Fatal => Decision::GiveUp,
-            Verdict::Final { .. } | Verdict::Ruled { .. } | Verdict::Stopped | Verdict::Held => Decision::Stay,
+            Verdict::Final { .. } | Verdict::Ruled { .. } | Verdict::Stopped | Verdict::Held | Verdict::Idle => {
+                Decision::Stay
+            }
         }
     }
 }

@@ -17,6 +17,8 @@ pub enum Verdict {
     Stopped,
     /// It waits for others that are restarted with it, so the policy was not consulted.
     Held,
+    /// It waits for the next client, whatever `restart` says.
+    Idle,
     /// `restart` excludes a restart after such an end.
     Final {
         /// The configured `restart`.
@@ -191,6 +193,6 @@ pub enum CountReset {
 impl Verdict {
     /// Whether the policy was consulted.
     pub const fn is_policys(&self) -> bool {
-        !matches!(self, Verdict::Stopped | Verdict::Held)
+        !matches!(self, Verdict::Stopped | Verdict::Held | Verdict::Idle)
     }
 }

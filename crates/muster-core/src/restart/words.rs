@@ -14,6 +14,7 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Verdict::Stopped => f.write_str("not restarted: it was being stopped"),
+            Verdict::Idle => f.write_str("starts again when a client comes: start_on = \"connection\""),
             Verdict::Held => f.write_str("starts again once the programs restarted with it are down"),
             Verdict::Final { by: Some(rule), when, success } => {
                 write_rule(f, *rule)?;

@@ -63,6 +63,7 @@ impl Supervisor {
             Verb::StartLater if instance.program().schedule.is_some() => Err(Ok(Done::Armed)),
             Verb::StartLater => Err(Err(Failure::NotScheduled)),
             Verb::Start if instance.state() == State::Running => Err(Ok(Done::AlreadyRunning)),
+            Verb::Start | Verb::Restart if instance.awaits_contact() => Err(Ok(Done::AwaitsContact)),
             Verb::Start => Ok(Condition::Up { after: before_current, done: Done::Started }),
             Verb::Restart | Verb::Roll { .. } if instance.is_live() => {
                 Ok(Condition::Up { after, done: Done::Restarted })

@@ -20,8 +20,9 @@ use crate::effect::Effect;
 use crate::event::Event;
 use crate::graph::Met;
 use crate::health::{Health, Readiness};
-use crate::program::Instance;
+use crate::program::{Instance, PastRun};
 use crate::request::{Change, Failure};
+use crate::restart::Verdict;
 use crate::time::Time;
 
 impl Supervisor {
@@ -175,7 +176,8 @@ impl Supervisor {
         let hook = instance.phase().map(|hook| format!("its {}", hook.name()));
         let others = instance.is_held().then(|| "the programs that are restarted with it".to_owned());
         let needs = self.graph.missing(self.place(id)).map(|(need, condition)| self.describe_need(need, condition));
-        leftovers.into_iter().chain(hook).chain(others).chain(needs).collect()
+        let client = instance.awaits_contact().then(|| a_client(instance));
+        leftovers.into_iter().chain(hook).chain(others).chain(needs).chain(client).collect()
     }
 
     fn describe_need(&self, need: usize, condition: DependencyCondition) -> String {
@@ -221,9 +223,8 @@ impl Supervisor {
         let instance = self.instance(id);
         // A rolling restart restarts them after its last step.
         let is_rolled = self.rolls.is_current(id);
-        let is_again = !is_rolled
-            && instance.state() == State::Starting
-            && instance.past().next_back().is_some_and(|past| !matches!(past.cause, Some(StopCause::Asked(_))));
+        let is_again =
+            !is_rolled && instance.state() == State::Starting && instance.past().next_back().is_some_and(is_automatic);
         let Some(began) = instance.run_began().filter(|_| is_again && !self.is_shutting_down()) else { return };
         self.restart_older(now, &[id], began);
     }
@@ -257,6 +258,18 @@ fn is_down_by(instance: &Instance, is_down: fn(State) -> bool) -> bool {
     is_down(instance.state()) && !instance.is_armed()
 }
 
+/// Whether the run that follows this one is an automatic restart, and neither requested nor a client's.
+fn is_automatic(past: &PastRun) -> bool {
+    !matches!(past.cause, Some(StopCause::Asked(_))) && past.verdict != Verdict::Idle
+}
+
+/// The client that an instance waits for.
+fn a_client(instance: &Instance) -> String {
+    let sockets = instance.spec().process.sockets.iter();
+    let each = sockets.map(|spec| format!("{} on {}", spec.address.contact(), spec.address));
+    each.collect::<Vec<_>>().join(" or ")
+}
+
 /// Whether it has ended by itself, and not by a command that another one may follow.
 fn has_ended(state: State) -> bool {
     matches!(state, State::Exited | State::Fatal)
@@ -271,9 +284,13 @@ pub(super) fn conditions_met(instance: &Instance) -> Met {
         .has_done_its_job()
         .unwrap_or_else(|| instance.state() == State::Exited && instance.final_end().is_some_and(|end| end.success));
     let is_finished_job = is_done && instance.program().kind == Kind::Oneshot;
+    let awaits_contact = instance.awaits_contact() && !is_to_go;
     Met::where_holds(|condition| match condition {
-        DependencyCondition::Started => is_up || is_done,
-        DependencyCondition::Ready => is_finished_job || is_up && instance.ready() == Readiness::Ready,
+        // A client of one that waits for clients is taken.
+        DependencyCondition::Started => is_up || is_done || awaits_contact,
+        DependencyCondition::Ready => {
+            is_finished_job || is_up && instance.ready() == Readiness::Ready || awaits_contact
+        }
         DependencyCondition::Healthy => is_up && instance.health() == Health::Healthy,
         DependencyCondition::Completed => is_done,
         DependencyCondition::Exited => has_ended,

@@ -158,7 +158,8 @@ impl Supervisor {
             return None;
         }
         // With no run left, every chain of waiting instances starts at one that has ended.
-        let waits = |instance: &Instance| instance.state() == State::Waiting;
+        // A client may come at any time.
+        let waits = |instance: &Instance| instance.state() == State::Waiting && !instance.awaits_contact();
         if self.unsettled > 0 && !self.instances.iter().all(|one| one.state().is_final() || waits(one)) {
             return None;
         }

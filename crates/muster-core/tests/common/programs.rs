@@ -7,7 +7,7 @@ use muster_core::{Principal, Settings, Time};
 use muster_spec::{
     CheckSpec, Dependency, DependencyCondition, Essential, Exit, ExitRules, HostPort, InstanceSpec, Kind, Leftovers,
     Numprocs, OutputSpec, ProbeKind, ProbeSpec, ProcessSpec, ProgramSpec, ReadySpec, RestartPolicy, RestartWhen,
-    RunEnd, Signal, SpawnError, SpawnStep, StopKill, StopScope, StopSpec, StopStep, Target,
+    RunEnd, Signal, SpawnError, SpawnStep, StartOn, StopKill, StopScope, StopSpec, StopStep, Target,
 };
 
 pub const fn ms(n: u64) -> Duration {
@@ -35,6 +35,7 @@ pub fn program(name: &str) -> ProgramSpec {
         groups: Vec::new(),
         kind: Kind::Service,
         autostart: true,
+        start_on: StartOn::Boot,
         restart: RestartPolicy::DEFAULT,
         startsecs: s(1),
         max_runtime: None,

@@ -436,6 +436,7 @@ fn act(effect: Effect) -> Option<Act> {
         Effect::Reply { .. }
         | Effect::Publish(_)
         | Effect::StartProbe { .. }
+        | Effect::AwaitContact { .. }
         | Effect::StopProbes { .. }
         | Effect::RunHook { .. }
         | Effect::Arm { .. }

@@ -237,6 +237,9 @@ impl Stage {
             Effect::NameLeftovers { killed, .. } => self.to_name.push(killed),
             Effect::RunHook { .. } | Effect::EndHook { .. } => panic!("no program of these stories has hooks"),
             Effect::Arm { .. } | Effect::Disarm { .. } => panic!("no program of these stories has a schedule"),
+            Effect::AwaitContact { instance } => {
+                self.deeds.push(format!("await a client of {}", self.core.get(instance).map_or("?", |it| it.name())))
+            }
             Effect::StopProbes { run } => self.deeds.push(format!("stop checking {}", self.name(run))),
             Effect::SignalStrays { signal } => self.deeds.push(format!("{} strays", bare(signal))),
             Effect::Reply { request, outcome } => drop(self.answers.insert(request, self.words(outcome))),

@@ -197,12 +197,10 @@ fn a_fastcgi_program_has_its_socket_as_standard_input_also_in_a_group() {
         program.instances[0].process.sockets.clone()
     };
     let tcp = SocketSpec {
-        name: "f".to_owned(),
-        address: SocketAddress::Tcp(HostPort { host: "localhost".to_owned(), port: 9000 }),
         backlog: 7,
-        mode: SocketSpec::MODE,
-        owner: None,
         is_stdin: true,
+        replaces: true,
+        ..SocketSpec::new("f", SocketAddress::Tcp(HostPort { host: "localhost".to_owned(), port: 9000 }))
     };
     assert_eq!(sockets("f:0"), sockets("f:1"));
     assert_eq!(*sockets("f:1"), [tcp]);

@@ -3,6 +3,7 @@
 use muster_spec::arrange;
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +18,7 @@ use super::door::Part;
 use super::observe::{Event, Line, Occurrence, read};
 use super::puppet::Wardrobe;
 use super::scale::{plan_scaled, scaled};
+use super::stage::contact_path;
 use crate::Host;
 use crate::cli::RehearseArgs;
 use crate::scenario::{self, PlannedRun};
@@ -153,6 +155,14 @@ struct Stage<'a> {
     timeline: &'a Timeline,
 }
 
+/// Something that is done from outside.
+enum Deed {
+    /// The daemon gets a signal.
+    Signal(Signal),
+    /// A client comes to a program.
+    Connect(String),
+}
+
 /// The daemon's report.
 #[derive(Default)]
 struct Report {
@@ -204,7 +214,7 @@ impl Stage<'_> {
             let lines = BufReader::new(stderr).lines().map_while(Result::ok);
             lines.take_while(|line| sender.send(line.clone()).is_ok()).for_each(drop);
         });
-        let mut signals: VecDeque<(Instant, Signal)> = VecDeque::new();
+        let mut deeds: VecDeque<(Instant, Deed)> = VecDeque::new();
         let began = Instant::now();
         let length = self.timeline.ended.since_origin();
         // Without an exit it is over when nothing more happens; then we end the daemon.
@@ -212,14 +222,14 @@ impl Stage<'_> {
         let over = if self.timeline.exit.is_some() { length + PATIENCE } else { last + AFTERWARDS };
         let mut until = began + length + PATIENCE;
         loop {
-            let next = signals.front().map_or(until, |&(at, _)| at.min(until));
+            let next = deeds.front().map_or(until, |&(at, _)| at.min(until));
             match lines.recv_timeout(next.saturating_duration_since(Instant::now())) {
                 Ok(line) => match read(&line) {
                     Some(Line::Up(at)) => {
                         report.up = Some(at);
                         let up = instant_of(at);
                         until = up + over;
-                        signals = self.signals().into_iter().map(|(at, signal)| (up + at, signal)).collect();
+                        deeds = self.deeds().into_iter().map(|(at, deed)| (up + at, deed)).collect();
                     }
                     Some(Line::Event(mut event)) => {
                         let up = report.up.unwrap_or(event.at);
@@ -230,8 +240,9 @@ impl Stage<'_> {
                     Some(Line::LastWords(words)) => report.last_words = Some(words),
                     Some(Line::Other) | None => {}
                 },
-                Err(mpsc::RecvTimeoutError::Timeout) => match signals.pop_front_if(|(at, _)| *at <= Instant::now()) {
-                    Some((_, signal)) => send(daemon, signal),
+                Err(mpsc::RecvTimeoutError::Timeout) => match deeds.pop_front_if(|(at, _)| *at <= Instant::now()) {
+                    Some((_, Deed::Signal(signal))) => send(daemon, signal),
+                    Some((_, Deed::Connect(program))) => connect(directory, &program),
                     None => return report,
                 },
                 Err(mpsc::RecvTimeoutError::Disconnected) => return report,
@@ -239,15 +250,21 @@ impl Stage<'_> {
         }
     }
 
-    /// The signals for the daemon, and when to send them after it is up.
-    fn signals(&self) -> Vec<(Duration, Signal)> {
+    /// Everything that is done to the daemon and its programs, and when after it is up.
+    fn deeds(&self) -> Vec<(Duration, Deed)> {
         let pauses = self.plan.pauses.iter();
-        let mut signals: Vec<(Duration, Signal)> = pauses
+        let signals = pauses
             .flat_map(|pause| [(pause.at, Signal::STOP), (pause.at + pause.span, Signal::CONT)])
             .chain(self.plan.stop_at.map(|at| (at, Signal::TERM)))
-            .collect();
-        arrange::sort_by_key(&mut signals, |&(at, _)| at);
-        signals
+            .map(|(at, signal)| (at, Deed::Signal(signal)));
+        let connects = self.plan.connects.iter();
+        let connects = connects.map(|connect| {
+            let lane = self.timeline.instances.iter().find(|lane| lane.name == connect.to);
+            (connect.at, Deed::Connect(lane.map_or_else(|| connect.to.clone(), |lane| lane.program.clone())))
+        });
+        let mut deeds: Vec<(Duration, Deed)> = signals.chain(connects).collect();
+        arrange::sort_by_key(&mut deeds, |&(at, _)| at);
+        deeds
     }
 
     /// After a run that was not spawned, the next one may need its program again. Without any delay before it the
@@ -305,6 +322,15 @@ fn send(daemon: &Child, signal: Signal) {
         // It may have exited just now.
         let _ = muster_sys::signal::send(Pid(pid), signal);
     }
+}
+
+/// Sends a datagram to a program. Without a socket it gets none, as with any other client.
+fn connect(directory: &Path, program: &str) {
+    let socket = UnixDatagram::unbound();
+    let _ = socket.and_then(|socket| {
+        socket.set_nonblocking(true)?;
+        socket.send_to(b"client", contact_path(directory, program))
+    });
 }
 
 /// A directory that is removed at the end.

@@ -13,12 +13,16 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use muster_spec::{Exit, Hook, ProbeKind, Signal};
+use muster_sys::boot::inherited_descriptor;
 use muster_sys::signal::Signals;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::door::Part;
 use crate::scenario::{Leftover, Missing, OnStop, Outcome, PlannedRun, Script};
 use crate::world::passes;
+
+/// The first descriptor of sd_listen_fds(3).
+const FIRST_SOCKET: u32 = 3;
 
 /// The files of a puppet's program: `DIRECTORY/NAME/`.
 pub(super) struct Wardrobe(PathBuf);
@@ -151,15 +155,18 @@ pub(super) fn play(directory: &Path, name: &str) -> u8 {
         return 125;
     }
     let mut words = Words::of(&planned, began);
+    let clients = clients();
     loop {
         words.say(Instant::now());
+        clients.iter().for_each(take_all);
         if let Some((at, exit)) = end
             && at <= Instant::now()
         {
             wardrobe.forget_begin();
             return leave(exit);
         }
-        wait(&signals, end.map(|(at, _)| at).into_iter().chain(words.next()).min());
+        let until = end.map(|(at, _)| at).into_iter().chain(words.next()).min();
+        wait_for(&signals, clients.as_ref(), until);
         while let Ok(Some(received)) = signals.next() {
             if let Some((exit, after)) = planned.reaction(received.signal) {
                 let at = Instant::now() + after;
@@ -302,8 +309,27 @@ fn first_number(wardrobe: &Wardrobe) -> usize {
     played
 }
 
+/// The socket of a program that starts on a connection.
+fn clients() -> Option<UnixDatagram> {
+    std::env::var_os("LISTEN_FDS")?;
+    muster_sys::boot::seal_inherited_descriptors();
+    let socket = UnixDatagram::from(inherited_descriptor(FIRST_SOCKET).ok()?);
+    socket.set_nonblocking(true).ok()?;
+    Some(socket)
+}
+
+/// Takes all clients that have come.
+fn take_all(clients: &UnixDatagram) {
+    while clients.recv(&mut [0; 16]).is_ok() {}
+}
+
 /// Waits until a signal has arrived, or until then.
 fn wait(signals: &Signals, until: Option<Instant>) {
+    wait_for(signals, None, until);
+}
+
+/// Waits until a signal or a client has come, or until then.
+fn wait_for(signals: &Signals, clients: Option<&UnixDatagram>, until: Option<Instant>) {
     let left = until.map(|at| at.saturating_duration_since(Instant::now()));
     // poll(2) has millisecond resolution; the last part of one is waited out in small steps.
     let timeout = match left {
@@ -314,7 +340,9 @@ fn wait(signals: &Signals, until: Option<Instant>) {
         }
         Some(left) => PollTimeout::try_from(left.as_millis().min(60_000)).unwrap_or(PollTimeout::ZERO),
     };
-    let _ = poll(&mut [PollFd::new(signals.as_fd(), PollFlags::POLLIN)], timeout);
+    let both = [Some(signals.as_fd()), clients.map(AsFd::as_fd)];
+    let mut waited: Vec<PollFd<'_>> = both.into_iter().flatten().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+    let _ = poll(&mut waited, timeout);
 }
 
 fn leave(exit: Exit) -> u8 {

@@ -7,7 +7,7 @@ use muster_spec::{
     ScheduleSpec, ScheduleTimes, ShutdownBudget, Spec, StopSpec, StopStep,
 };
 
-use crate::scenario::Pause;
+use crate::scenario::{Connect, Pause};
 use crate::world::SimulationPlan;
 
 /// Every time of a configuration multiplied.
@@ -27,6 +27,7 @@ pub(super) fn plan_scaled(plan: &SimulationPlan, factor: f64) -> SimulationPlan 
         stop_at: plan.stop_at.map(|at| span(at, factor)),
         until: span(plan.until, factor),
         pauses: plan.pauses.iter().map(|it| Pause { at: span(it.at, factor), span: span(it.span, factor) }).collect(),
+        connects: plan.connects.iter().map(|it| Connect { at: span(it.at, factor), to: it.to.clone() }).collect(),
         ..*plan
     }
 }

@@ -3,12 +3,12 @@
 //! A separate process, started by [`super::command`]. Configuration of the environment (users,
 //! directories, log files, the control socket) is ignored: a rehearsal is about when things happen.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use muster_spec::{
     CheckSpec, HookSpec, Hooks, InstanceSpec, LogFormat, LogLevel, OutputSpec, ProbeSpec, ProcessSpec, ProgramSpec,
-    ReadySpec, Resource, Rlimit, Signal, Spec, Target,
+    ReadySpec, Resource, Rlimit, Signal, SocketAddress, SocketSpec, Spec, StartOn, Target, UnixKind,
 };
 
 use super::door::Part;
@@ -35,7 +35,14 @@ fn on_stage(spec: &Spec, directory: &Path) -> Spec {
     (daemon.pidfile, daemon.directory) = (None, None);
     staged.control.socket = None;
     let staged_program = |program: &ProgramSpec| {
-        let instances = program.instances.iter().map(|instance| played(instance, directory).into()).collect();
+        let played = |instance: &Arc<InstanceSpec>| {
+            let mut played = played(instance, directory);
+            if program.start_on == StartOn::Connection {
+                played.process.sockets = [contact_socket(directory, &program.name)].into();
+            }
+            played.into()
+        };
+        let instances = program.instances.iter().map(played).collect();
         ProgramSpec { instances, ..program.clone() }
     };
     staged.programs = spec.programs.iter().map(|program| staged_program(program).into()).collect();
@@ -67,6 +74,17 @@ fn played(instance: &InstanceSpec, directory: &Path) -> InstanceSpec {
         hooks: hooks_played(instance, directory),
         ..instance.clone()
     }
+}
+
+/// A socket for the clients of a program, which are datagrams here: a puppet can take all of them at once.
+fn contact_socket(directory: &Path, program: &str) -> SocketSpec {
+    let path = contact_path(directory, program);
+    SocketSpec::new("contact", SocketAddress::Unix(UnixKind::Datagram, path))
+}
+
+/// The path of that socket.
+pub(super) fn contact_path(directory: &Path, program: &str) -> PathBuf {
+    directory.join(format!("{program}.sock"))
 }
 
 /// Hooks that follow the puppet's script.

@@ -17,7 +17,7 @@ use muster_config::reading::{Field, Finding, MOST, Place, load_with, named_files
 use muster_config::{Loaded, Opener, Source};
 use muster_spec::{NotASpan, Span, Spec};
 
-pub use act::Pause;
+pub use act::{Acts, Connect, Pause};
 pub use expect::{Expectation, Expected};
 pub use script::{Leftover, Missing, OnStop, Outcome, PlannedHook, PlannedRun, Script, ScriptError};
 
@@ -30,8 +30,8 @@ pub struct Scenario {
     pub runs: BTreeMap<String, Script>,
     /// The time at which the container is asked to stop.
     pub stop_at: Option<Duration>,
-    /// The pauses of the daemon itself, in the order of time.
-    pub pauses: Vec<Pause>,
+    /// Everything that happens from outside.
+    pub acts: Acts,
     /// The time at which the simulation ends at the latest.
     pub until: Option<Duration>,
     /// The wall clock at the beginning, in seconds since 1970.
@@ -116,7 +116,7 @@ impl Scenario {
     fn read(&mut self, name: &str, field: &Field<'_>) {
         match name {
             "title" => self.title = field.text().map(|text| text.text.into_owned()).unwrap_or_default(),
-            "act" => self.pauses = act::read(field),
+            "act" => self.acts = act::read(field),
             "stop_at" => self.stop_at = field.duration(),
             "until" => self.until = field.duration(),
             "from" => self.from = read_date(field),
@@ -175,7 +175,9 @@ fn check_programs(loaded: &mut Loaded, scenario: &Scenario) {
     let named = scenario.runs_at.iter().map(|(name, at)| (name, *at));
     let expected =
         scenario.expect.iter().filter_map(|expected| Some((expected.program.as_ref()?, expected.program_at)));
-    let unknown: Vec<_> = named.chain(expected).filter(|(name, _)| !known.contains(name.as_str())).collect();
+    let contacted = scenario.acts.connects_at.iter().map(|(name, at)| (name, *at));
+    let unknown: Vec<_> =
+        named.chain(expected).chain(contacted).filter(|(name, _)| !known.contains(name.as_str())).collect();
     if unknown.is_empty() {
         return;
     }

@@ -19,7 +19,8 @@ fn check(text: &str) -> Timeline {
         &SimulationPlan {
             scripts,
             stop_at,
-            pauses: read.scenario.pauses.clone(),
+            pauses: read.scenario.acts.pauses.clone(),
+            connects: read.scenario.acts.connects.clone(),
             until,
             from: read.scenario.from.unwrap_or(1_767_225_600),
             seed,

@@ -137,6 +137,7 @@ fn result(program: Program, before: &Runs) -> ActionResult {
         State::Backoff | State::Exited | State::Fatal if is_later => {
             (Outcome::Error, program.exit.map(|exit| exit.reason))
         }
+        State::Waiting if program.awaits_client => (Outcome::Waiting, None),
         State::Waiting if program.waits_in_vain => {
             (Outcome::Error, Some(format!("waiting for {}", program.waiting_for.join(" and "))))
         }

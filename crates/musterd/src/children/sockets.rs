@@ -1,16 +1,17 @@
 //! The listening sockets of programs: which are open, and what a process inherits of them.
 //!
 //! A socket is open as long as an instance that has it is wanted up and not given up, or still runs: clients queue during
-//! restarts. [`muster_sys::sockets`] opens and closes.
+//! restarts. With `keep = "always"` it is open as long as the instance is configured. [`muster_sys::sockets`] opens and closes.
 
 use std::collections::HashSet;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-use muster_core::Instance;
+use muster_core::{Input, Instance};
 use muster_logging::main_log::{self, Level};
-use muster_spec::{Goal, ProcessSpec, ProgramSpec, SpawnError, SpawnStep, State};
-use muster_sys::sockets::{Change, NotOpened, Sockets};
+use muster_spec::{Goal, InstanceSpec, ProgramSpec, SocketKeep, SpawnError, SpawnStep, State};
+use muster_sys::sockets::{Change, Key, NotOpened, Sockets};
+use tracing::warn;
 
 use super::Children;
 
@@ -26,10 +27,10 @@ pub(super) struct Inherited<'a> {
 }
 
 /// The open sockets of a process: one may be its standard input, the others are passed as in sd_listen_fds(3).
-pub(super) fn inherited<'a>(sockets: &'a Sockets, process: &ProcessSpec) -> Inherited<'a> {
+pub(super) fn inherited<'a>(sockets: &'a Sockets, instance: &'a InstanceSpec) -> Inherited<'a> {
     let open = |is_stdin| {
-        let those = process.sockets.iter().filter(move |spec| spec.is_stdin == is_stdin);
-        those.filter_map(|spec| Some((spec.name.as_str(), sockets.get(&spec.address)?)))
+        let those = instance.process.sockets.iter().filter(move |spec| spec.is_stdin == is_stdin);
+        those.filter_map(|spec| Some((spec.name.as_str(), sockets.get(&instance.name, spec)?)))
     };
     let passed: Vec<_> = open(false).zip(FIRST..).map(|((_, socket), number)| (socket, number)).collect();
     let stdin = open(true).next().map(|(_, socket)| socket);
@@ -42,15 +43,18 @@ pub(super) fn inherited<'a>(sockets: &'a Sockets, process: &ProcessSpec) -> Inhe
 }
 
 impl Children {
-    /// Opens the sockets of a process that are closed.
-    pub(super) fn open_sockets(&mut self, process: &ProcessSpec) -> Result<(), SpawnError> {
-        if process.sockets.is_empty() {
+    /// Opens the sockets of an instance that are closed.
+    pub(super) fn open_sockets(&mut self, instance: &InstanceSpec) -> Result<(), SpawnError> {
+        if instance.process.sockets.is_empty() {
             return Ok(());
         }
-        let opened = self.sockets.open(process, self.spawner.accounts());
+        let opened = self.sockets.open(instance, self.spawner.accounts());
         self.report_sockets();
-        // Without a number: the message has it, and it is no error of a pipe or a log file.
-        opened.map_err(|error| SpawnError { step: SpawnStep::Prepare, errno: 0, message: error.to_string() })
+        opened.map_err(|error| SpawnError {
+            step: SpawnStep::Socket,
+            errno: error.error.raw_os_error().unwrap_or(0),
+            message: error.to_string(),
+        })
     }
 
     /// Opens the sockets that a new configuration adds or changes. They are used once the configuration is.
@@ -59,12 +63,15 @@ impl Children {
         active: &[Arc<ProgramSpec>],
         new: &[Arc<ProgramSpec>],
     ) -> Result<(), NotOpened> {
-        self.sockets.prepare(processes(active), processes(new), self.spawner.accounts())
+        self.sockets.prepare(instances(active), instances(new), self.spawner.accounts())
     }
 
     /// Uses the sockets that were prepared.
     pub(crate) fn adopt_sockets(&mut self) {
-        self.sockets.adopt();
+        self.watch_nothing();
+        for error in self.sockets.adopt(self.spawner.accounts()) {
+            warn!("{error}");
+        }
         self.report_sockets();
         self.has_unwanted = true;
     }
@@ -74,21 +81,20 @@ impl Children {
         self.has_unwanted = true;
     }
 
-    /// Closes the sockets that no instance wants.
-    pub(crate) fn close_unwanted<'a>(&mut self, instances: impl Iterator<Item = &'a Instance>) {
-        if !std::mem::take(&mut self.has_unwanted) || self.sockets.is_empty() {
-            return;
+    /// Closes the sockets that no instance wants, and watches those whose clients start a program. Returns the inputs that are
+    /// known at once.
+    pub(crate) fn attend_sockets(&mut self, instances: &[Instance], is_shutting_down: bool) -> Vec<Input> {
+        if !std::mem::take(&mut self.has_unwanted) {
+            return Vec::new();
         }
-        let wants = |instance: &&Instance| {
-            let is_wanted = instance.goal() == Goal::Up && instance.state() != State::Fatal;
-            is_wanted || instance.run().is_some()
-        };
-        let wanted: HashSet<_> = instances
-            .filter(wants)
-            .flat_map(|instance| instance.spec().process.sockets.iter().map(|spec| &spec.address))
-            .collect();
-        self.sockets.retain(|address| wanted.contains(address));
-        self.report_sockets();
+        if !self.sockets.is_empty() {
+            self.stop_watching(instances.iter());
+            let wanted: HashSet<_> =
+                instances.iter().flat_map(|instance| wanted_of(instance, is_shutting_down)).collect();
+            self.sockets.retain(|key| wanted.contains(key));
+            self.report_sockets();
+        }
+        self.watch_for(instances.iter())
     }
 
     /// Logs which sockets were opened and closed, where the log has lines for it.
@@ -111,7 +117,16 @@ impl Children {
     }
 }
 
-/// The processes of all instances.
-pub(crate) fn processes(programs: &[Arc<ProgramSpec>]) -> impl Iterator<Item = &ProcessSpec> {
-    programs.iter().flat_map(|program| &program.instances).map(|instance| &instance.process)
+/// The sockets that an instance wants open.
+fn wanted_of(instance: &Instance, is_shutting_down: bool) -> impl Iterator<Item = Key> {
+    let is_wanted = instance.goal() == Goal::Up && instance.state() != State::Fatal || instance.run().is_some();
+    let keeps = !is_shutting_down && !instance.is_leaving();
+    let sockets = instance.spec().process.sockets.iter();
+    let wanted = sockets.filter(move |spec| is_wanted || keeps && spec.keep == SocketKeep::Always);
+    wanted.map(|spec| Key::of(instance.name(), spec))
+}
+
+/// All instances.
+pub(crate) fn instances(programs: &[Arc<ProgramSpec>]) -> impl Iterator<Item = &InstanceSpec> {
+    programs.iter().flat_map(|program| &program.instances).map(|instance| &**instance)
 }

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use muster_core::{Effect, Input};
+use muster_core::{Effect, Input, Time};
 use muster_load::secrets;
+use muster_spec::RunId;
 use tracing::trace;
 
 use super::EventLoop;
@@ -53,7 +54,21 @@ impl EventLoop {
                 _ => {}
             }
             let now = self.shared.clock.now();
+            if let Input::Exited { run, .. } = input {
+                self.tell_of_left_contact(now, run);
+            }
             self.hand(now, input);
+        }
+    }
+
+    /// Reports a client that a run leaves behind, before its end. That has no effects of its own.
+    fn tell_of_left_contact(&self, now: Time, run: RunId) {
+        let supervisor = self.shared.supervisor.borrow();
+        let instance = supervisor.instance_of(run);
+        let leaves_one = instance.is_some_and(|it| self.shared.children.borrow().leaves_contact(it));
+        drop(supervisor);
+        if leaves_one {
+            self.hand(now, Input::LeftContact { run });
         }
     }
 

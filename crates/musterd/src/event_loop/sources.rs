@@ -23,6 +23,8 @@ pub(crate) struct Sources {
     pub(crate) signals: Watched<Signals>,
     /// Outcomes of spawning.
     pub(crate) statuses: Rc<Watched<PollSet>>,
+    /// Sockets whose clients start programs.
+    pub(crate) contacts: Rc<Watched<PollSet>>,
     /// Notifications from programs.
     pub(crate) notifications: Rc<Watched<PollSet>>,
     pub(crate) orders: mpsc::Receiver<Order>,
@@ -35,6 +37,7 @@ pub(super) enum Happened {
     Deadline,
     Signal(io::Result<Received>),
     Statuses(io::Result<Vec<u64>>),
+    Contacts(io::Result<Vec<u64>>),
     Notifications(io::Result<Vec<u64>>),
     Probe(Finished),
     Read(Read),
@@ -93,6 +96,7 @@ impl Sources {
             Some(counted) = was_counted.recv() => Happened::Counted(counted),
             () = replies.drain_completed(), if awaits_drain => Happened::Drained,
             () = self.heard.arrived() => Happened::Heard,
+            tokens = self.contacts.read_with(ready) => Happened::Contacts(tokens),
             // The last: a program that talks without end keeps nothing waiting.
             tokens = self.notifications.read_with(ready) => Happened::Notifications(tokens),
             () = tokio::task::yield_now(), if skips_signals || is_busy => Happened::Nothing,

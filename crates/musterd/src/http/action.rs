@@ -186,6 +186,7 @@ fn done_word(done: Done) -> api::Outcome {
         Done::Stopped => api::Outcome::Stopped,
         Done::NotRunning => api::Outcome::NotRunning,
         Done::Restarted => api::Outcome::Restarted,
+        Done::AwaitsContact => api::Outcome::Waiting,
         Done::Signalled => api::Outcome::Signalled,
         Done::Reached => api::Outcome::Reached,
     }

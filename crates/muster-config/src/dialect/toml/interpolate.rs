@@ -21,6 +21,10 @@ pub(crate) trait Names {
     fn secret_default(&self, value: String) -> Found {
         Found { value, secret: true }
     }
+    /// The text for the descriptor of a socket, or why there is none.
+    fn socket(&self, name: &str) -> Result<String, Problem> {
+        Err(problem(format!("has an unknown {{socket:{name}}}"), String::new()))
+    }
     /// The value of a word, or why there is none.
     fn word(&self, word: &str) -> Result<String, Problem>;
 }
@@ -118,6 +122,10 @@ impl Output {
             self.text.push_str(&names.word(word)?);
             return Ok(word.len() + 2);
         }
+        if let Some(name) = socket_in_braces(rest) {
+            self.text.push_str(&names.socket(name)?);
+            return Ok(name.len() + SOCKET.len() + 2);
+        }
         if let Some((word, arithmetic, length)) = number_in_braces(rest) {
             self.text.push_str(&arithmetic.of(&names.word(word)?)?);
             return Ok(length);
@@ -184,6 +192,16 @@ fn word_in_braces(rest: &str) -> Option<&str> {
     let word = &inner[..inner.find(|c: char| !c.is_ascii_alphanumeric() && c != '_')?];
     let is_identifier = word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     (is_identifier && inner[word.len()..].starts_with('}')).then_some(word)
+}
+
+/// The beginning of a name of a socket.
+const SOCKET: &str = "socket:";
+
+/// The name in `{socket:NAME}` at the beginning of a text.
+fn socket_in_braces(rest: &str) -> Option<&str> {
+    let inner = rest.strip_prefix('{')?.strip_prefix(SOCKET)?;
+    let name = &inner[..inner.find(|c: char| !c.is_ascii_alphanumeric() && !"_-.".contains(c))?];
+    (!name.is_empty() && inner[name.len()..].starts_with('}')).then_some(name)
 }
 
 /// The arithmetic and format of a number: `{instance+8000}`, `{instance:02}`, `{instance-1:3}`.

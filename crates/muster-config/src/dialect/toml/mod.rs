@@ -5,7 +5,7 @@
 
 pub(crate) mod command;
 pub(crate) mod interpolate;
-mod scope;
+pub(crate) mod scope;
 mod syntax;
 mod text;
 

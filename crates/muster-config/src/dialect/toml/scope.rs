@@ -19,6 +19,11 @@ pub(crate) struct InterpolationScope<'a> {
     pub(crate) is_command: bool,
 }
 
+/// Marks before and after the name of a socket in a command, until the numbers of its sockets are known. No text has
+/// these characters: they are reserved by Unicode for use within a program.
+pub(crate) const SOCKET_WORD: char = '\u{fdd0}';
+pub(crate) const SOCKET_WORD_END: char = '\u{fdd1}';
+
 /// Every word, for the documentation and for hints.
 const WORDS: [&str; 7] = ["name", "program", "instance", "numprocs", "here", "host", "credentials"];
 
@@ -30,6 +35,16 @@ impl Names for InterpolationScope<'_> {
     fn secret_default(&self, value: String) -> Found {
         let found = Found { value, secret: true };
         if self.variables.is_disguised { disguised(found) } else { self.variables.noted(found) }
+    }
+
+    fn socket(&self, name: &str) -> Result<String, Problem> {
+        match self.is_command {
+            true => Ok(format!("{SOCKET_WORD}{name}{SOCKET_WORD_END}")),
+            false => Err(Problem {
+                message: format!("is no command and cannot use {{socket:{name}}}"),
+                hint: "the program has the names of its sockets as LISTEN_FDNAMES in its environment".to_owned(),
+            }),
+        }
     }
 
     fn word(&self, word: &str) -> Result<String, Problem> {

@@ -47,6 +47,7 @@ impl Witness {
                 Ok(())
             }
             Effect::StartProbe { run, probe, .. } => self.sees_check(*run, *probe),
+            Effect::AwaitContact { .. } => Ok(()),
             Effect::StopProbes { run } => {
                 let Some(one) = self.watched.iter_mut().find(|one| one.run.as_ref().is_some_and(|it| it.id == *run))
                 else {

@@ -69,6 +69,8 @@ impl Witness {
             Input::Due { .. } | Input::DueMissed { .. } => {}
             Input::OutOfMemory { .. }
             | Input::Ready { .. }
+            | Input::Contacted { .. }
+            | Input::LeftContact { .. }
             | Input::HookFinished { .. }
             | Input::LeftBehind { .. }
             | Input::Extended { .. }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use muster_spec::{HostPort, SocketAddress, SocketSpec, UserSpec};
+use muster_spec::{HostPort, SocketAddress, SocketSpec, UnixKind, UserSpec};
 
 use super::super::model::{FcgiAddress, FcgiSocket, Group, GroupKind, Owner, Process};
 use super::super::world::Account;
@@ -27,11 +27,16 @@ fn socket_spec(context: &Context<'_>, name: &str, socket: &FcgiSocket) -> Socket
         FcgiAddress::Unix { path, mode, owner } => {
             // The lowest nine bits are permissions.
             let mode = u32::try_from(mode & 0o777).unwrap_or(SocketSpec::MODE);
-            (SocketAddress::Unix(PathBuf::from(path)), mode, owner.as_ref().map(|owner| user(context, owner)))
+            (
+                SocketAddress::Unix(UnixKind::Stream, PathBuf::from(path)),
+                mode,
+                owner.as_ref().map(|owner| user(context, owner)),
+            )
         }
     };
     let backlog = socket.backlog.and_then(|backlog| u32::try_from(backlog).ok()).unwrap_or(SocketSpec::BACKLOG);
-    SocketSpec { name: name.to_owned(), address, backlog, mode, owner, is_stdin: true }
+    // The original removes any socket of this path.
+    SocketSpec { backlog, mode, owner, is_stdin: true, replaces: true, ..SocketSpec::new(name, address) }
 }
 
 /// An owner without a group leaves that of the daemon.

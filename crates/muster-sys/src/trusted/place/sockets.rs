@@ -4,14 +4,17 @@
 //! or the daemon's user no other user can change it, and in one of another user bind(2) runs with that user's
 //! privileges, so a redirected one does nothing that the user could not do.
 
+use std::ffi::CString;
 use std::io;
 use std::mem::{offset_of, size_of, zeroed};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 
+use muster_spec::UnixKind;
+
 use super::{Creation, Inode, TrustedPlace, c_name};
-use crate::fd::check;
+use crate::fd::{check, connect_to};
 use crate::trusted::Refusal;
 
 impl TrustedPlace {
@@ -51,6 +54,51 @@ impl TrustedPlace {
         })?;
         self.give(creation).inspect_err(|_| drop(self.remove("")))?;
         self.socket()?.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// Whether a process has the socket of this name open; only a refused connection says that none has.
+    pub(crate) fn has_listener(&self, kind: UnixKind) -> io::Result<bool> {
+        let kind = match kind {
+            UnixKind::Stream => libc::SOCK_STREAM,
+            UnixKind::Datagram => libc::SOCK_DGRAM,
+            UnixKind::Sequential => libc::SOCK_SEQPACKET,
+        };
+        let path = self.path();
+        match self.act(|| connect_to(&path, kind)) {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ECONNREFUSED | libc::ENOENT)) => Ok(false),
+            // Of another kind, or with a full queue.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EPROTOTYPE | libc::EAGAIN)) => Ok(true),
+            Err(error) => Err(self.explain("", error)),
+            Ok(()) => Ok(true),
+        }
+    }
+
+    /// The error of a path whose socket another process has open.
+    pub(crate) fn refuse_taken(&self) -> io::Error {
+        let reason = format!("a process listens on {} already", self.path().display());
+        Refusal::new(reason, "stop that process, or name another path").into()
+    }
+
+    /// Changes the mode and owner of a socket that has this name. The file that is changed is the one that was looked at,
+    /// whatever has the name meanwhile.
+    pub(crate) fn dress_socket(&self, inode: Inode, creation: Creation) -> io::Result<()> {
+        let file = self.level.look(&self.name)?.ok_or(io::ErrorKind::NotFound)?;
+        if Inode::of(&file)? != inode {
+            let reason = format!("{} is another file by now", self.path().display());
+            return Err(Refusal::new(reason, "remove it, the next start makes a new socket").into());
+        }
+        // fchmod(2) refuses a descriptor that is opened for inspection only.
+        let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+        let change = || {
+            if let Some((uid, gid)) = creation.owner {
+                let flags = libc::AT_EMPTY_PATH;
+                // SAFETY: the empty name is a C string.
+                check(unsafe { libc::fchownat(file.as_raw_fd(), c"".as_ptr(), uid, gid, flags) })?;
+            }
+            // SAFETY: `path` is a C string that lives through the call.
+            check(unsafe { libc::chmod(path.as_ptr(), creation.mode & 0o777) }).map(drop)
+        };
+        self.act(change)
     }
 
     fn give(&self, creation: Creation) -> io::Result<()> {

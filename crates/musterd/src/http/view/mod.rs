@@ -40,6 +40,7 @@ pub(super) fn program(shared: &Shared, instance: &Instance, now: Time) -> api::P
         exit: instance.past().next_back().map(exit),
         waiting_for: shared.supervisor.borrow().waiting_for(instance.id()),
         waits_in_vain: shared.supervisor.borrow().waits_in_vain(instance.id()),
+        awaits_client: instance.awaits_contact(),
         autostart: program.autostart,
         priority: program.priority,
         description: describe(shared, instance, now),

@@ -78,6 +78,7 @@ fn tell_end(shared: &Shared, supervisor: &Supervisor, past: &PastRun) -> Vec<Str
         ],
     };
     match &past.cause {
+        Some(StopCause::Unserved) => story.push(StopCause::Unserved.to_string()),
         Some(cause) => {
             story.push(format!("musterd ended it: {}", cause_words(&shared.supervisor.borrow(), cause)));
             story.extend(escalated(past, cause));
@@ -162,6 +163,9 @@ fn next(supervisor: &Supervisor, instance: &Instance, now: Time) -> String {
             Some(at) => format!("it starts again in {}", Span::about(at.since(now))),
             None => "it starts again as soon as the processes that its last run left behind have exited".to_owned(),
         },
+        State::Waiting if instance.awaits_contact() => {
+            format!("it starts with {}", supervisor.waiting_for(instance.id()).join(", "))
+        }
         State::Waiting => {
             format!("it starts as soon as this holds: {}", supervisor.waiting_for(instance.id()).join(", and "))
         }
