@@ -151,6 +151,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         operation: "armPrograms",
         path: "/v1/programs/{select}/arm",
         summary: "Have the selected instances start at the times of their schedules, and not now",
+        answers: &[(200, "ActionReport")],
         build: |select, query| action(Verb::Arm, select, query),
         ..ACT
     },
