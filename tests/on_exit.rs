@@ -2,9 +2,10 @@
 
 mod harness;
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use harness::{Daemon, End, Setting, both_places, in_time};
+use harness::{Daemon, End, Setting, both_places, ended, in_time};
 
 fn exits(name: &str, script: &str, keys: &str) -> String {
     format!("[program.{name}]\ncommand = [\"sh\", \"-c\", {script:?}]\nstartsecs = 0\n{keys}\n")
@@ -216,4 +217,18 @@ fn a_reload_limits_the_life_of_a_run_that_is_there() {
     daemon.wait_for_state("web", "BACKOFF");
     assert!(since.elapsed() < Duration::from_secs(5), "it had lasted longer already: {:?}", since.elapsed());
     daemon.finish();
+}
+
+/// They are the program's, and hold with the policy of another system too.
+#[test]
+fn a_comparison_with_other_systems_keeps_the_rules() {
+    let directory = tempfile::tempdir().expect("a temporary directory can be created");
+    let path = directory.path().join("muster.toml");
+    let program = "[program.web]\ncommand = \"web\"\nstartsecs = 0\non_exit = { 78 = \"fatal\" }\n";
+    std::fs::write(&path, program).expect("the directory is writable");
+    let words = ["web", "--runs", "1@1s, 78@1s", "--compare", "kubernetes"];
+    let compared = ended(Command::new(harness::musterd()).args(["simulate", "-c"]).arg(&path).args(words));
+    assert_eq!((compared.code, compared.err.as_str()), (Some(0), ""), "{}", compared.out);
+    let states = compared.out.lines().find(|line| line.starts_with("state")).unwrap_or_default();
+    assert_eq!(states.matches("FATAL at ").count(), 2, "{}", compared.out);
 }

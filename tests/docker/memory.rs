@@ -11,7 +11,7 @@ const CONFIG: &str = "\
 exit_when_done = false
 [program.hungry]
 command = ['perl', '-e', 'my @all; push @all, chr(65 + @all % 26) x 1048576 while 1']
-startretries = 0
+on_exit = { oom = 'fatal', signal = 'stop' }
 startsecs = 0
 [program.calm]
 command = 'sleep 1000'
@@ -37,6 +37,7 @@ fn only_oom_killed_programs_are_reported_as_such() {
     assert_eq!(data["run"]["exit"]["signal"], "SIGKILL", "{data:#}");
     assert_eq!((&data["run"]["ended_by"], &data["run"]["out_of_memory"]), (&"out_of_memory".into(), &true.into()));
     assert!(words.contains("out of memory"), "{words}");
+    assert!(words.contains("decided: on_exit oom: given up"), "{words}");
     assert!(container.logs().contains("ended unexpectedly, out of memory"), "{}", container.story());
 
     // The same signal from another process, with memory to spare: the counter shows that.

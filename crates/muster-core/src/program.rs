@@ -67,6 +67,9 @@
 //! | `TreeGone`             | STARTING, spawn | -               | STOPPED  | STARTING, spawn   | -       | -       |
 //! | `TreeGone`, delay over | STARTING, spawn | STARTING, spawn | STOPPED  | STARTING, spawn   | -       | -       |
 //!
+//! A run that has lasted `max_runtime` is treated like one whose probe failed too often. A rule of `on_exit` about an end decides
+//! between BACKOFF, EXITED and FATAL instead of the policy; with `restart-all` BACKOFF becomes WAITING at once.
+//!
 //! With hooks ([`hooks`]) a run has more phases, and the cells above apply when a phase is over. A second shutdown kills
 //! the hook of any phase.
 //!

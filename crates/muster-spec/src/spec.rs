@@ -280,7 +280,7 @@ pub struct ProgramSpec {
     pub max_runtime: Option<Duration>,
     /// The exit statuses that count as success.
     pub exit_codes: Vec<u8>,
-    /// What certain ends mean, whatever `restart` says.
+    /// The meaning of certain ends, whatever `restart` says.
     pub on_exit: ExitRules,
     /// Conditions on other programs that must hold before it starts.
     pub depends_on: Vec<Dependency>,

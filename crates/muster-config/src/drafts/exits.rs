@@ -34,6 +34,11 @@ impl Rules {
                 }
             }
         }
+        let has = |on| rules.iter().any(|rule| rule.on == on);
+        if has(ExitMatch::OutOfMemory) && has(ExitMatch::Signal(Signal::KILL)) {
+            let hint = "an OOM kill is a SIGKILL, and a signal is more specific: write signal instead of KILL";
+            field.warning("has oom, which has no effect beside KILL", hint);
+        }
         self.on_exit = rules;
     }
 

@@ -131,10 +131,7 @@ impl Conversion<'_> {
     fn script(&mut self, path: &str, name: &str, table: &mut Table) {
         let text = self.tree.files.get(path).map(Vec::as_slice).unwrap_or_default();
         let script = script::Script::of(text);
-        let absolute = self.services.installed(self.tree, path);
-        let words: Vec<String> =
-            script.interpreter.iter().chain([&absolute]).map(|word| toml::text(&literal(word))).collect();
-        table.set("command", toml::list(words));
+        table.set("command", self.words_of(&script, path));
         if !script.keeps_environment {
             self.clean_environment(path, name, table);
         }
@@ -143,6 +140,12 @@ impl Conversion<'_> {
                 ("a script of execline", "the same script", "keep execline in the image, or write a shell script");
             self.line(Verdict::Check, path, name, text);
         }
+    }
+
+    /// The command that executes a script.
+    fn words_of(&self, script: &script::Script, path: &str) -> String {
+        let absolute = self.services.installed(self.tree, path);
+        toml::list(script.interpreter.iter().chain([&absolute]).map(|word| toml::text(&literal(word))))
     }
 
     /// Without with-contenv a script does not have the container's variables, unless all scripts have them.
@@ -316,6 +319,7 @@ impl Conversion<'_> {
     fn finish(&mut self, service: &Service, program: &str, table: &mut Table) {
         let path = service.file("finish");
         let Some(text) = self.tree.files.get(&path) else { return };
+        let script = script::Script::of(text);
         let text = String::from_utf8_lossy(text);
         let halts = ["/halt", "s6-svscanctl", "container-results/exitcode", "env-stage3", "kill -TERM 1", "kill 1"];
         if halts.iter().any(|word| text.contains(word)) {
@@ -324,11 +328,17 @@ impl Conversion<'_> {
             let text = ("stopped the container when it ended", "essential = true, restart = \"no\"", "");
             self.line(Verdict::Same, &path, program, text);
         } else {
-            let was = match text.contains("exit 125") || text.contains("s6-permafailon") {
-                true => "ran finish after each end, which could forbid the next start (exit 125)",
-                false => "ran finish after each end",
-            };
-            self.line(Verdict::Lost, &path, program, (was, "left out", "there is no command after an end yet"));
+            table.set("post_stop", self.words_of(&script, &path));
+            self.line(Verdict::Same, &path, program, ("ran finish after each end", "post_stop", ""));
+            if ["$1", "$2", "${1", "${2", "$@", "elgetpositionals"].iter().any(|word| text.contains(word)) {
+                let text = ("finish had arguments", "it has none", "read MUSTER_EXIT_CODE and MUSTER_EXIT_SIGNAL");
+                self.line(Verdict::Check, &path, program, text);
+            }
+            if text.contains("exit 125") || text.contains("s6-permafailon") {
+                let advice = "write the statuses of the program: on_exit = { 78 = \"fatal\" }";
+                let text = ("finish could forbid the next start (exit 125)", "post_stop cannot", advice);
+                self.line(Verdict::Check, &path, program, text);
+            }
         }
     }
 

@@ -116,8 +116,18 @@ fn restarts_and_stops() {
         (&with("services.d/a/timeout-kill", "1500"), &[], &["stopwaitsecs = \"1500ms\""], &[]),
         (&with("services.d/a/timeout-kill", "0"), &[], &[], &["differs rootfs/services.d/a/timeout-kill:1"]),
         (&with("services.d/a/down", ""), &[], &["autostart = false"], &[]),
-        (&with("services.d/a/finish", "#!/bin/sh\nrm x\n"), &[], &[], &["lost rootfs/services.d/a/finish:1 [a]"]),
-        (&with("services.d/a/finish", "#!/bin/sh\nexit 125\n"), &[], &[], &["could forbid the next start (exit 125)"]),
+        (
+            &with("services.d/a/finish", "#!/bin/sh\nrm x\n"),
+            &[],
+            &["post_stop = [\"rootfs/services.d/a/finish\"]"],
+            &["same rootfs/services.d/a/finish:1 [a]"],
+        ),
+        (
+            &with("services.d/a/finish", "#!/usr/bin/with-contenv sh\nlogger $1\nexit 125\n"),
+            &[],
+            &["post_stop = [\"sh\", \"rootfs/services.d/a/finish\"]"],
+            &["read MUSTER_EXIT_CODE", "could forbid the next start (exit 125)"],
+        ),
         (
             &with(
                 "services.d/a/finish",

@@ -116,6 +116,8 @@ impl Instance {
                 self.enter(turn, State::Backoff);
                 self.timers.arm(Slot::Delay, turn.now + delay);
                 self.wants_all_restarted = again.rule == DelayRule::RestartAll;
+                // It may be gone within this turn, and must not start before the supervisor knows.
+                self.is_held |= self.wants_all_restarted;
                 let verdict = Box::new(verdict);
                 let event = Event::Retry { instance: self.id, delay, attempt, limit, verdict };
                 turn.effects.push_back(Effect::Publish(event));

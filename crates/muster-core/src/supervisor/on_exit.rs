@@ -29,7 +29,7 @@ impl Supervisor {
         let is_meant = |one: &&Instance| one.goal() == Goal::Up && !one.is_leaving();
         let ids: Vec<InstanceId> = self.instances.iter().filter(is_meant).map(Instance::id).collect();
         if ids.len() < 2 {
-            return;
+            return self.tell(now, id, |instance, turn| instance.release(turn));
         }
         for &other in &ids {
             self.tell(now, other, |instance, turn| {

@@ -43,7 +43,7 @@ impl Rules {
         all
     }
 
-    /// What the rule says about this end.
+    /// The action for this end.
     pub fn action(&self, end: &RunEnd) -> Option<ExitAction> {
         let (on, then) = self.on_exit?;
         let holds = match (on, end) {
@@ -60,7 +60,7 @@ impl Rules {
 }
 
 impl Past {
-    /// What follows by a rule, and whether it follows at once, without any delay of the policy.
+    /// The next run by a rule, and whether it follows at once, without any delay of the policy.
     pub fn next_by(
         &mut self,
         delays: &Delays,
@@ -139,7 +139,7 @@ struct Row {
 /// An end with the word whether memory ran out.
 type Case = (RunEnd, bool);
 
-/// What is promised for an end that the rule is about.
+/// The promise for an end that the rule is about.
 fn expected(when: RestartWhen, then: ExitAction, (end, _): &Case) -> Row {
     let is_well = matches!(end, RunEnd::Exited(Exit::Code(0)));
     let row = |state, success| Row { state, success, delay: None, exits: None };

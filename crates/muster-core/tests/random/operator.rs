@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use muster_core::{Awaited, Settings, Verb, random::Random};
 use muster_spec::{
-    Backoff, CheckSpec, Dependency, DependencyCondition, Essential, Exceeded, Forget, GroupOrder, Growth, HostPort,
-    Jitter, Judged, Kind, Leftovers, Limit, OnFailure, Preset, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, Recycle,
-    RestartPolicy, RestartWhen, Rolling, ShutdownBudget, ShutdownOrder, Signal, SignalScope, StartFailures, StopKill,
-    StopScope, StopSpec,
+    Backoff, CheckSpec, Dependency, DependencyCondition, Essential, Exceeded, ExitAction, ExitMatch, ExitRule,
+    ExitRules, Forget, GroupOrder, Growth, HostPort, Jitter, Judged, Kind, Leftovers, Limit, OnFailure, Preset,
+    ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, Recycle, RestartPolicy, RestartWhen, Rolling, ShutdownBudget,
+    ShutdownOrder, Signal, SignalScope, StartFailures, StopKill, StopScope, StopSpec,
 };
 
 use crate::common::programs::{ms, probe, program, s, several, stop_with, with, with_command};
@@ -112,7 +112,7 @@ pub fn edited(dice: &mut Dice, programs: &[Arc<ProgramSpec>]) -> Vec<Arc<Program
             }
             2 => several(spec, 1 + dice.below(4) as u32),
             3 => ProgramSpec { priority: dice.one_of(&[1, 5, 999]), stop: stop(dice), ..spec },
-            4 => ProgramSpec { autostart: !spec.autostart, restart: policy(dice), ..spec },
+            4 => ProgramSpec { autostart: !spec.autostart, restart: policy(dice), on_exit: on_exit(dice), ..spec },
             5 => related(dice, spec, number, &programs),
             6 => watched(dice, spec),
             _ => with_command(spec, &format!("edition {}", dice.below(1000))),
@@ -163,6 +163,8 @@ fn one_program(dice: &mut Dice, number: usize) -> ProgramSpec {
         autostart: !dice.one_in(5),
         restart: policy(dice),
         startsecs: dice.one_of(&[ms(0), ms(100), s(1), s(5)]),
+        max_runtime: dice.one_in(6).then(|| dice.one_of(&[s(6), s(20)])),
+        on_exit: on_exit(dice),
         priority: dice.one_of(&[1, 1, 10, 999, 999, 999]),
         order: dice.one_in(4).then(|| GroupOrder { priority: dice.one_of(&[1, 5, 999]), place: number as u32 % 3 }),
         essential: if dice.one_in(60) { dice.one_of(&[Essential::Yes, Essential::OnFailure]) } else { Essential::No },
@@ -176,6 +178,28 @@ fn one_program(dice: &mut Dice, number: usize) -> ProgramSpec {
         _ => spec,
     };
     if dice.one_in(3) { watched(dice, spec) } else { spec }
+}
+
+/// Some rules about ends, of which few end the container.
+fn on_exit(dice: &mut Dice) -> ExitRules {
+    let mut rules = ExitRules::default();
+    for _ in 0..dice.below(4) {
+        let status = dice.below(4) as u8;
+        let on = dice.one_of(&[
+            ExitMatch::Status(status),
+            ExitMatch::Range { first: status, last: 9 },
+            ExitMatch::Signal(Signal::KILL),
+            ExitMatch::AnySignal,
+            ExitMatch::Failure,
+            ExitMatch::SpawnError,
+        ]);
+        let then = dice.one_of(&ExitAction::ALL).1;
+        if then != ExitAction::Exit || dice.one_in(20) {
+            // A rule that contradicts another is left out.
+            let _ = rules.add(ExitRule { on, then });
+        }
+    }
+    rules
 }
 
 fn stop(dice: &mut Dice) -> StopSpec {

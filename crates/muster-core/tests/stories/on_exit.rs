@@ -279,6 +279,27 @@ fn leftovers_are_gone_before_all_start_again() {
     stage.stands("a STARTING, b STARTING");
 }
 
+/// Its run is over in the turn of its end.
+#[test]
+fn a_program_that_leaves_nothing_behind_waits_for_the_others_too() {
+    let kept = |mut spec: ProgramSpec| {
+        spec.stop.leftovers = muster_spec::Leftovers::Keep;
+        spec
+    };
+    let mut stage = Stage::booted([kept(ruled(quick("a"), &on(90, ExitAction::RestartAll))), quick("b")]);
+    stage.main_ends("a", muster_spec::Exit::Code(90));
+    stage.stands("a WAITING, b STOPPING");
+    stage.exits("b", 0);
+    stage.stands("a STARTING, b STARTING");
+
+    let rule = [(ExitMatch::SpawnError, ExitAction::RestartAll)];
+    let mut stage = Stage::of([ruled(quick("a"), &rule), quick("b")]);
+    stage.hand(Input::Booted);
+    stage.spawned("b");
+    stage.spawn_fails("a", missing());
+    stage.stands("a WAITING, b STOPPING");
+}
+
 #[test]
 fn during_a_shutdown_no_rule_applies() {
     let rules = [(ExitMatch::Status(90), ExitAction::RestartAll), (ExitMatch::AnySignal, ExitAction::Exit)];

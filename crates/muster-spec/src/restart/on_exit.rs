@@ -62,7 +62,7 @@ pub enum ExitAction {
 pub struct ExitRule {
     /// The ends.
     pub on: ExitMatch,
-    /// What they mean.
+    /// Their meaning.
     pub then: ExitAction,
 }
 
