@@ -30,16 +30,8 @@ pub enum Slot {
     Recycle,
 }
 
-const SLOTS: [Slot; 8] = [
-    Slot::Start,
-    Slot::Delay,
-    Slot::Stop,
-    Slot::Ready,
-    Slot::Watchdog,
-    Slot::Check,
-    Slot::Hook,
-    Slot::Recycle,
-];
+const SLOTS: [Slot; 8] =
+    [Slot::Start, Slot::Delay, Slot::Stop, Slot::Ready, Slot::Watchdog, Slot::Check, Slot::Hook, Slot::Recycle];
 
 /// Those that stay with a run while it is up.
 const OF_RUNNING: [Slot; 3] = [Slot::Watchdog, Slot::Check, Slot::Recycle];

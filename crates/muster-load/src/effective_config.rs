@@ -11,8 +11,8 @@ use muster_config::{mask_text, mask_words};
 use muster_core::Instance;
 use muster_spec::{
     CheckSpec, ControlSpec, DaemonSpec, Essential, Growth, Hook, HookSpec, InstanceSpec, Jitter, Limit, ListenSpec,
-    MemoryLimit, OutputSpec, Preset, Privileges, ProbeSpec, ProcessSpec, ProgramSpec, ReadySpec, Recycle, Reset, RestartPolicy,
-    Role, Rolling, Sink, SocketSpec, Target, TlsSpec, UserSpec,
+    MemoryLimit, OutputSpec, Preset, Privileges, ProbeSpec, ProcessSpec, ProgramSpec, ReadySpec, Recycle, Reset,
+    RestartPolicy, Role, Rolling, Sink, SocketSpec, Target, TlsSpec, UserSpec,
 };
 use serde_json::{Map, Value, json};
 

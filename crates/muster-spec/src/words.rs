@@ -4,7 +4,8 @@ use crate::listen::{ExecAt, Role};
 use crate::restart::{Exceeded, Forget, Preset, RestartWhen, StartFailures};
 use crate::spec::{
     DependencyCondition, ExitStatus, Hook, Kind, Leftovers, LineFormat, ListenerMode, LogFormat, LogLevel, OnFailure,
-    Overflow, ProbeKind, RollingWait, RpcDuringShutdown, SecondSignal, ShutdownOrder, Stdin, StopKill, StopScope, SyslogFormat,
+    Overflow, ProbeKind, RollingWait, RpcDuringShutdown, SecondSignal, ShutdownOrder, Stdin, StopKill, StopScope,
+    SyslogFormat,
 };
 use crate::tls::{ClientCertificates, TlsVersion};
 

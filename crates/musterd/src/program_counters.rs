@@ -26,6 +26,9 @@ pub(crate) const REASONS: [&str; 13] = [
     "spawn_error",
 ];
 
+/// The outcomes of a turn in a rolling restart, as in `muster_program_rolling_steps_total`.
+pub(crate) const OUTCOMES: [&str; 3] = ["done", "failed", "cancelled"];
+
 /// The counters of one instance.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counters {
@@ -35,6 +38,8 @@ pub(crate) struct Counters {
     pub(crate) exits: [u64; REASONS.len()],
     /// Hooks that failed, in the order of a run.
     pub(crate) hook_failures: [u64; Hook::EVERY.len()],
+    /// Turns in rolling restarts, in the order of [`OUTCOMES`].
+    pub(crate) rolling_steps: [u64; OUTCOMES.len()],
 }
 
 /// The counters of all instances.
@@ -54,6 +59,10 @@ impl ProgramCounters {
             }
             Event::Hook(ended) if ended.failure.is_some() => {
                 self.of_mut(ended.instance).hook_failures[ended.hook as usize] += 1;
+            }
+            Event::Rolling(step) => {
+                let place = OUTCOMES.iter().position(|known| *known == step.outcome.word());
+                place.into_iter().for_each(|place| self.of_mut(step.instance).rolling_steps[place] += 1);
             }
             _ => {}
         }

@@ -77,7 +77,10 @@ fn paths_are_what_the_reference_says() {
         (Route::Programs { select: None }, "/v1/programs"),
         (Route::Programs { select: Some("w?b".to_owned()) }, "/v1/programs?select=w%3Fb"),
         (Route::Program { name: "web:0".to_owned() }, "/v1/programs/web:0"),
-        (Route::Action { verb: Verb::Start, select: web(), wait: Duration::ZERO, rolling: None }, "/v1/programs/web/start"),
+        (
+            Route::Action { verb: Verb::Start, select: web(), wait: Duration::ZERO, rolling: None },
+            "/v1/programs/web/start",
+        ),
         (
             Route::Action { verb: Verb::Stop, select: web(), wait: Duration::from_millis(1500), rolling: None },
             "/v1/programs/web/stop?wait=1.5",

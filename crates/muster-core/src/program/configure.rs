@@ -44,7 +44,8 @@ impl Instance {
     /// Notes when its run is to be recycled.
     pub(super) fn arm_recycling(&mut self, turn: &mut Turn<'_>) {
         self.timers.disarm(Slot::Recycle);
-        let Some(run) = self.run.as_mut().filter(|run| run.is_executed && run.main_lives() && run.stop.is_none()) else {
+        let Some(run) = self.run.as_mut().filter(|run| run.is_executed && run.main_lives() && run.stop.is_none())
+        else {
             return;
         };
         run.is_due = false;

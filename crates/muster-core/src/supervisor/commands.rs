@@ -62,7 +62,9 @@ impl Supervisor {
             }
             Verb::Start if instance.state() == State::Running => Err(Ok(Done::AlreadyRunning)),
             Verb::Start => Ok(Condition::Up { after: before_current, done: Done::Started }),
-            Verb::Restart | Verb::Roll { .. } if instance.is_live() => Ok(Condition::Up { after, done: Done::Restarted }),
+            Verb::Restart | Verb::Roll { .. } if instance.is_live() => {
+                Ok(Condition::Up { after, done: Done::Restarted })
+            }
             Verb::Restart | Verb::Roll { .. } => Ok(Condition::Up { after, done: Done::Started }),
             Verb::Stop if instance.state().is_final() && !instance.is_live() => Err(Ok(Done::NotRunning)),
             Verb::Stop => Ok(Condition::Down),

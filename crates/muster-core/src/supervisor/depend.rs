@@ -213,7 +213,8 @@ impl Supervisor {
         let instance = self.instance(id);
         // A rolling restart restarts them after its last step.
         let is_rolled = self.rolls.is_current(id);
-        let is_again = !is_rolled && instance.state() == State::Starting
+        let is_again = !is_rolled
+            && instance.state() == State::Starting
             && instance.past().next_back().is_some_and(|past| !matches!(past.cause, Some(StopCause::Asked(_))));
         let Some(began) = instance.run_began().filter(|_| is_again && !self.is_shutting_down()) else { return };
         self.restart_older(now, &[id], began);

@@ -338,7 +338,8 @@ impl Supervisor {
 
     fn others(&self, part: &Part) -> Others {
         let is_steady = |one: &&Instance| part.steady.as_ref().is_some_and(|steady| steady.contains(&one.id()));
-        let mut missing = self.those_beside(part).filter(is_steady).filter(|one| !meets(one, part.rule.wait)).peekable();
+        let mut missing =
+            self.those_beside(part).filter(is_steady).filter(|one| !meets(one, part.rule.wait)).peekable();
         if missing.peek().is_none() {
             return Others::Steady;
         }
@@ -370,7 +371,8 @@ impl Supervisor {
     /// Begins to recycle the runs that are due, of each program one at a time and only while its other instances are ready.
     fn recycle(&mut self) {
         for id in self.rolls.due().collect::<Vec<_>>() {
-            let Some(instance) = self.get(id).filter(|instance| instance.is_due() && instance.goal() == Goal::Up) else {
+            let Some(instance) = self.get(id).filter(|instance| instance.is_due() && instance.goal() == Goal::Up)
+            else {
                 self.rolls.forget_due(id);
                 continue;
             };

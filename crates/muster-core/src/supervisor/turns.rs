@@ -55,7 +55,8 @@ impl Supervisor {
             restarted.retain(|id| !ids.contains(id));
             started.retain(|id| !ids.contains(id));
             // A process that fits the new configuration, which may be an earlier one, needs no restart.
-            let fits = |id: &InstanceId| members.iter().any(|member| member.0 == *id && self.has_fitting_process(member));
+            let fits =
+                |id: &InstanceId| members.iter().any(|member| member.0 == *id && self.has_fitting_process(member));
             let before = |id: InstanceId| self.instance(id).last_run().filter(|_| !fits(&id));
             Part::of(&program.name, rule, ids.into_iter().map(|id| (id, before(id))).collect())
         };

@@ -272,7 +272,9 @@ impl Witness {
         let deadlines = core.snapshot().iter().filter_map(|instance| instance.earliest_deadline());
         let earliest = deadlines.chain(self.closing).min();
         let is_told = match self.closing {
-            None if !self.rolling.is_empty() || !self.rolled.is_empty() => core.poll_timeout() <= earliest.or(core.poll_timeout()),
+            None if !self.rolling.is_empty() || !self.rolled.is_empty() => {
+                core.poll_timeout() <= earliest.or(core.poll_timeout())
+            }
             None => core.poll_timeout() == earliest,
             Some(_) => core.poll_timeout() <= earliest,
         };

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use muster_core::{Effect, Input, Instance, ProbeOutcome, RequestId, Settings, ShutdownReason, Supervisor, Time, Verb};
 use muster_spec::{
-    DependencyCondition, Exit, Goal, InstanceId, ProbeKind, ProbeSpec, ProgramSpec, Recycle, RestartWhen, Rolling, RunId,
-    ShutdownBudget, ShutdownOrder, Signal, State,
+    DependencyCondition, Exit, Goal, InstanceId, ProbeKind, ProbeSpec, ProgramSpec, Recycle, RestartWhen, Rolling,
+    RunId, ShutdownBudget, ShutdownOrder, Signal, State,
 };
 
 use crate::common::programs::{

@@ -7,9 +7,9 @@ use std::time::Duration;
 use muster_core::{Awaited, Settings, Verb, random::Random};
 use muster_spec::{
     Backoff, CheckSpec, Dependency, DependencyCondition, Essential, Exceeded, Forget, GroupOrder, Growth, HostPort,
-    Jitter, Judged, Kind, Leftovers, Limit, OnFailure, Preset, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec,
-    Recycle, RestartPolicy, RestartWhen, Rolling, ShutdownBudget, ShutdownOrder, Signal, SignalScope, StartFailures, StopKill, StopScope,
-    StopSpec,
+    Jitter, Judged, Kind, Leftovers, Limit, OnFailure, Preset, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, Recycle,
+    RestartPolicy, RestartWhen, Rolling, ShutdownBudget, ShutdownOrder, Signal, SignalScope, StartFailures, StopKill,
+    StopScope, StopSpec,
 };
 
 use crate::common::programs::{ms, probe, program, s, several, stop_with, with, with_command};

@@ -81,8 +81,17 @@ fn one_instance_after_another_is_restarted_each_once_the_one_before_is_ready() {
     stage.not_answered(answer);
     is_renewed(&mut stage, "web:2");
     stage.answered(answer, "web:0 Restarted, web:1 Restarted, web:2 Restarted");
-    assert_eq!(steps(&stage), ["web:0 1 of 3 began", "web:0 1 of 3 done", "web:1 2 of 3 began", "web:1 2 of 3 done",
-        "web:2 3 of 3 began", "web:2 3 of 3 done"]);
+    assert_eq!(
+        steps(&stage),
+        [
+            "web:0 1 of 3 began",
+            "web:0 1 of 3 done",
+            "web:1 2 of 3 began",
+            "web:1 2 of 3 done",
+            "web:2 3 of 3 began",
+            "web:2 3 of 3 done"
+        ]
+    );
 }
 
 #[test]
@@ -208,10 +217,8 @@ fn another_instance_that_is_down_for_good_ends_the_roll() {
     stage.spawned("web:0");
     stage.exits("web:2", 1);
     stage.says_ready("web:0");
-    stage.answered(
-        answer,
-        "web:0 Restarted, web:1 RollEnded { by: \"web:2: EXITED\" }!, web:2 RollFailed(\"EXITED\")!",
-    );
+    stage
+        .answered(answer, "web:0 Restarted, web:1 RollEnded { by: \"web:2: EXITED\" }!, web:2 RollFailed(\"EXITED\")!");
 }
 
 #[test]

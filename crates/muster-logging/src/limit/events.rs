@@ -77,7 +77,6 @@ fn is_asked_for(cause: &StopCause) -> bool {
         cause,
         StopCause::Asked(
             Asker::Stop(_) | Asker::Restart(_) | Asker::Probe | Asker::Memory | Asker::Reload(_) | Asker::Recycle,
-        )
-            | StopCause::Shutdown
+        ) | StopCause::Shutdown
     )
 }

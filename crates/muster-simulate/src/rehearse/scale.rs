@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use muster_spec::{
-    HookSpec, Hooks, InstanceSpec, Jitter, Limit, ProbeSpec, ProgramSpec, Recycle, Reset, RestartPolicy, Rolling, ShutdownBudget, Spec,
-    StopSpec, StopStep,
+    HookSpec, Hooks, InstanceSpec, Jitter, Limit, ProbeSpec, ProgramSpec, Recycle, Reset, RestartPolicy, Rolling,
+    ShutdownBudget, Spec, StopSpec, StopStep,
 };
 
 use crate::scenario::Pause;
@@ -39,10 +39,9 @@ fn program_scaled(program: &ProgramSpec, factor: f64) -> ProgramSpec {
         startsecs: span(program.startsecs, factor),
         stop: StopSpec { steps, leftover_wait: span(program.stop.leftover_wait, factor), ..program.stop.clone() },
         rolling: program.rolling.map(|rolling| Rolling { pause: span(rolling.pause, factor), ..rolling }),
-        recycle_after: program.recycle_after.map(|recycle| Recycle {
-            after: span(recycle.after, factor),
-            jitter: span(recycle.jitter, factor),
-        }),
+        recycle_after: program
+            .recycle_after
+            .map(|recycle| Recycle { after: span(recycle.after, factor), jitter: span(recycle.jitter, factor) }),
         instances: program.instances.iter().map(|instance| instance_scaled(instance, factor).into()).collect(),
         ..program.clone()
     }

@@ -18,8 +18,7 @@ pub struct Rolling {
 
 impl Rolling {
     /// One instance at a time, as soon as the one before is ready.
-    pub const DEFAULT: Rolling =
-        Rolling { parallel: NonZeroU32::MIN, pause: Duration::ZERO, wait: RollingWait::Ready };
+    pub const DEFAULT: Rolling = Rolling { parallel: NonZeroU32::MIN, pause: Duration::ZERO, wait: RollingWait::Ready };
 }
 
 /// The condition that a new run must meet before the next instance is restarted.

@@ -154,7 +154,9 @@ fn action_result(
         Err(Failure::Waiting(on)) => (api::Outcome::Pending, Some(waiting_for(&on))),
         Err(Failure::InVain(on)) => (api::Outcome::Error, Some(waiting_for(&on))),
         Err(Failure::RollFailed(why)) => (api::Outcome::Error, Some(why)),
-        Err(Failure::RollEnded { by }) => (api::Outcome::Error, Some(format!("not restarted, since the rolling restart ended: {by}"))),
+        Err(Failure::RollEnded { by }) => {
+            (api::Outcome::Error, Some(format!("not restarted, since the rolling restart ended: {by}")))
+        }
         Err(Failure::NotRunning) => (api::Outcome::NotRunning, None),
         Err(Failure::Ended(end)) => (api::Outcome::Error, Some(end.to_string())),
         Err(Failure::Cancelled) => (api::Outcome::Error, Some("cancelled by an opposite request".to_owned())),

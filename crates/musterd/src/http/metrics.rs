@@ -20,7 +20,7 @@ use muster_sys::tree::{Measuring, Usage};
 use super::samples::Samples;
 use super::source_metrics;
 use super::view;
-use crate::program_counters::REASONS;
+use crate::program_counters::{OUTCOMES, REASONS};
 use crate::shared::Shared;
 use muster_server::body::{Body, Pieces};
 use muster_server::response::{self, Answer};
@@ -270,6 +270,15 @@ pub(crate) const FAMILIES: &[Family] = &[
         Instances(|shared, instance, samples| {
             let failures = shared.program_counters.borrow().of(instance.id()).hook_failures;
             samples.counted("hook", Hook::EVERY.map(Hook::name).into_iter().zip(failures));
+        }),
+    ),
+    family(
+        "muster_program_rolling_steps_total",
+        "counter",
+        "Turns in rolling restarts, by outcome.",
+        Instances(|shared, instance, samples| {
+            let steps = shared.program_counters.borrow().of(instance.id()).rolling_steps;
+            samples.counted("outcome", OUTCOMES.into_iter().zip(steps));
         }),
     ),
     family(

@@ -95,7 +95,8 @@ impl Witness {
             let name = name(id);
             !later.contains(&name) || rolled_names.contains(&name) || together.contains(&name)
         });
-        let takes_it = |id: usize| rolled.contains(&id) && self.watched[id].is_wanted && self.watched[id].state != State::Waiting;
+        let takes_it =
+            |id: usize| rolled.contains(&id) && self.watched[id].is_wanted && self.watched[id].state != State::Waiting;
         restarted.retain(|&id| !takes_it(id));
         started.retain(|&id| !takes_it(id));
     }
