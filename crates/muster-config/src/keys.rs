@@ -916,7 +916,7 @@ pub static KEYS: &[Key] = &[
     rules(
         "recycle_after",
         "duration, or table",
-        "0s",
+        "\"0s\"",
         "restart a service that has run for this long, one instance at a time and only while the others are ready; 0 never \
          does. `{ after = \"6h\", jitter = \"10m\" }` adds up to `jitter` by chance",
         |rules, field| rules.turns.recycle_after(field),

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use common::{Here, instance, only, pairs_of, program, seconds, spec};
 use muster_spec::{
-    CheckSpec, DependencyCondition, HostPort, HttpCheck, OnFailure, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, Url,
+    CheckSpec, DependencyCondition, HostPort, HttpCheck, OnFailure, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec,
+    Recycle, Rolling, RollingWait, Url,
 };
 
 /// A program's dependencies, as `db:ready`.
@@ -131,4 +132,18 @@ fn probes_have_the_defaults_and_the_fields_of_kubernetes() {
     };
     assert_eq!(probe("up"), up);
     assert_eq!(probes.len(), 3);
+}
+
+#[test]
+fn instances_take_turns_as_rolling_says() {
+    let turns = |value: &str| only(&format!("rolling = {value}")).rolling;
+    let of = |parallel: u32| Rolling { parallel: parallel.try_into().unwrap(), ..Rolling::DEFAULT };
+    assert_eq!((only("").rolling, turns("0"), turns("2"), turns("{}")), (None, None, Some(of(2)), Some(of(1))));
+    let all = turns("{ parallel = 3, pause = \"2s\", wait = \"healthy\" }");
+    assert_eq!(all, Some(Rolling { pause: seconds(2), wait: RollingWait::Healthy, ..of(3) }));
+    let recycled = |value: &str| only(&format!("recycle_after = {value}")).recycle_after;
+    assert_eq!((only("").recycle_after, recycled("\"0s\"")), (None, None));
+    assert_eq!(recycled("\"6h\""), Some(Recycle::after(seconds(21_600))));
+    let jittered = Recycle { after: seconds(60), jitter: seconds(5) };
+    assert_eq!(recycled("{ after = \"1m\", jitter = 5 }"), Some(jittered));
 }

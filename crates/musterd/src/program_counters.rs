@@ -28,6 +28,9 @@ pub(crate) const REASONS: [&str; 15] = [
     "spawn_error",
 ];
 
+/// The outcomes of a turn in a rolling restart, as in `muster_program_rolling_steps_total`.
+pub(crate) const OUTCOMES: [&str; 3] = ["done", "failed", "cancelled"];
+
 /// The counters of one instance.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counters {
@@ -40,6 +43,8 @@ pub(crate) struct Counters {
     /// Scheduled times that started nothing: skipped, and missed.
     pub(crate) skipped: u64,
     pub(crate) missed: u64,
+    /// Turns in rolling restarts, in the order of [`OUTCOMES`].
+    pub(crate) rolling_steps: [u64; OUTCOMES.len()],
 }
 
 /// The counters of all instances.
@@ -64,6 +69,10 @@ impl ProgramCounters {
                 self.of_mut(*instance).missed += u64::from(*times);
             }
             Event::Skipped { instance, .. } => self.of_mut(*instance).skipped += 1,
+            Event::Rolling(step) => {
+                let place = OUTCOMES.iter().position(|known| *known == step.outcome.word());
+                place.into_iter().for_each(|place| self.of_mut(step.instance).rolling_steps[place] += 1);
+            }
             _ => {}
         }
     }

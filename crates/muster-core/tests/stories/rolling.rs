@@ -233,7 +233,7 @@ fn an_instance_that_is_stopped_is_passed_over_and_all_that_are_stopped_are_start
     did(&mut stage, "TERM web:0, spawn web:0, TERM web:2, spawn web:2");
     stage.answered(answer, "web:0 Restarted, web:1 NotRunning, web:2 Restarted");
     stage.stop("web:*");
-    ["web:0", "web:2"].map(|name| stage.exits(name, 0));
+    ["web:0", "web:2"].into_iter().for_each(|name| stage.exits(name, 0));
     stage.forget_deeds();
     stage.restart("web:*");
     did(&mut stage, "spawn web:0, spawn web:1, spawn web:2");
@@ -338,7 +338,7 @@ fn a_step_waits_for_dependencies_and_fails_if_they_cannot_be_met() {
     let web = needs(rolling(several(quick("web"), 2), at_a_time(1)), &[("db", DependencyCondition::Ready)]);
     let mut stage = Stage::booted([quick("db"), web]);
     stage.spawned("db");
-    ["web:0", "web:1"].map(|name| stage.spawned(name));
+    ["web:0", "web:1"].into_iter().for_each(|name| stage.spawned(name));
     stage.forget_deeds();
     let answer = stage.restart("web:*");
     stage.exits("db", 0);
@@ -357,7 +357,7 @@ fn wait_says_what_the_next_step_needs() {
     let wait = |wait| Rolling { wait, ..at_a_time(1) };
     let healthy = rolling(probed(several(quick("web"), 2), &[live]), wait(RollingWait::Healthy));
     let mut stage = Stage::booted([healthy]);
-    ["web:0", "web:1"].map(|name| stage.check_of(name, 0, true));
+    ["web:0", "web:1"].into_iter().for_each(|name| stage.check_of(name, 0, true));
     stage.forget_deeds();
     let answer = stage.restart("web:*");
     stage.exits("web:0", 0);

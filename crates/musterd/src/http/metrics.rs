@@ -21,7 +21,7 @@ use super::samples::Samples;
 use super::schedule_metrics;
 use super::source_metrics;
 use super::view;
-use crate::program_counters::REASONS;
+use crate::program_counters::{OUTCOMES, REASONS};
 use crate::shared::Shared;
 use muster_server::body::{Body, Pieces};
 use muster_server::response::{self, Answer};
@@ -296,6 +296,15 @@ pub(crate) const FAMILIES: &[Family] = &[
         "counter",
         "Scheduled times that passed because the clock was set or the daemon did not run.",
         Instances(schedule_metrics::missed),
+    ),
+    family(
+        "muster_program_rolling_steps_total",
+        "counter",
+        "Turns in rolling restarts, by outcome.",
+        Instances(|shared, instance, samples| {
+            let steps = shared.program_counters.borrow().of(instance.id()).rolling_steps;
+            samples.counted("outcome", OUTCOMES.into_iter().zip(steps));
+        }),
     ),
     family(
         "muster_program_exits_total",
