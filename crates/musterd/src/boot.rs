@@ -247,7 +247,7 @@ async fn run(
     }
     let instances = supervisor.snapshot().len();
     let control = socket.is_some().then_some(control).flatten();
-    let sets = (Rc::clone(&statuses), Rc::clone(&notifications), Rc::clone(&contacts));
+    let sets = [&statuses, &notifications, &contacts].map(Rc::clone);
     let children = Children::new(spawner, trees, logs, sets, (control.as_deref(), program_sockets), instances);
     let (orders, received) = mpsc::channel(ORDERS);
     let shared = Rc::new(Shared::new(clocks, supervisor, children, configuration, (access, servers), orders, own_log));

@@ -115,7 +115,7 @@ impl Children {
         spawner: Spawner,
         trees: Trees,
         logs: Logs,
-        (statuses, notifications, contacts): (Rc<Watched<PollSet>>, Rc<Watched<PollSet>>, Rc<Watched<PollSet>>),
+        [statuses, notifications, contacts]: [Rc<Watched<PollSet>>; 3],
         (control_socket, sockets): (Option<&Path>, Sockets),
         instances: usize,
     ) -> Children {

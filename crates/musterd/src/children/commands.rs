@@ -149,7 +149,7 @@ mod tests {
         let spawner = Spawner::new(environment, OriginalLimits::current().unwrap(), 0o022).unwrap();
         let logs = Logs::start(Consoles::start().unwrap(), SyslogSpec::default()).unwrap();
         let set = || Rc::new(Watched::for_reading(PollSet::new().unwrap()).unwrap());
-        Children::new(spawner, Trees::new(), logs, (set(), set(), set()), (None, Sockets::default()), 1)
+        Children::new(spawner, Trees::new(), logs, [set(), set(), set()], (None, Sockets::default()), 1)
     }
 
     #[test]
