@@ -74,7 +74,7 @@ fn ask(port: u16) -> std::io::Result<u64> {
     text.parse().map_err(|_| std::io::Error::other(format!("no pid: {text:?}")))
 }
 
-/// Clients that ask one request after another until they are told to end.
+/// Clients that send one request after another until the end of the test.
 struct Load {
     ends: Arc<AtomicBool>,
     asked: Arc<AtomicU64>,
@@ -175,7 +175,9 @@ fn rolls_under_load_fail_no_request_and_leave_three_ready() {
     assert!(asked > 100, "only {asked} requests");
     let (least, samples) = sampler.end();
     assert_eq!(least, 3, "in {samples} samples");
-    println!("{rolls} rolls in {took:?}, {asked} requests, 0 failed, never fewer than {least} ready in {samples} samples");
+    println!(
+        "{rolls} rolls in {took:?}, {asked} requests, 0 failed, never fewer than {least} ready in {samples} samples"
+    );
     daemon.finish();
 }
 

@@ -15,6 +15,7 @@ mod extremes;
 mod order;
 mod policies;
 mod readiness;
+mod recycling;
 mod reload;
 mod rolling;
 mod shutdown;
