@@ -74,7 +74,7 @@ fn ask(port: u16) -> std::io::Result<u64> {
     text.parse().map_err(|_| std::io::Error::other(format!("no pid: {text:?}")))
 }
 
-/// Clients that ask one request after another until they are told to end.
+/// Clients that send one request after another until the end of the test.
 struct Load {
     ends: Arc<AtomicBool>,
     asked: Arc<AtomicU64>,

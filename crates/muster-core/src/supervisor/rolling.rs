@@ -46,7 +46,7 @@ pub(super) struct Sorted {
 }
 
 impl Sorted {
-    /// What completes the restart of an instance that takes its turn, or is passed over.
+    /// The condition that completes the restart of an instance that takes its turn; the result of one that is passed over.
     pub(super) fn wanted(&self, id: InstanceId) -> Option<Result<Condition, Result<Done, Failure>>> {
         if self.passed_over.contains(&id) {
             return Some(Err(Ok(Done::NotRunning)));
@@ -88,7 +88,7 @@ impl Supervisor {
                 None => sorted.together.extend(own),
             }
         }
-        // What is restarted with others needs no second restart.
+        // An instance that is restarted with others needs no second restart.
         let together = self.with_those_that_restart_with(&sorted.together);
         let (at_once, parts) =
             sorted.parts.into_iter().partition(|part| part.left.iter().any(|member| together.contains(&member.id)));
@@ -237,7 +237,7 @@ impl Supervisor {
         while let Some(&member) = part.left.front().filter(|_| part.current.len() < part.rule.parallel.get() as usize) {
             let instance = self.instance(member.id);
             match instance.state() {
-                // It starts anew anyway.
+                // It has no process of before.
                 State::Waiting | State::Stopped => {
                     part.left.pop_front();
                     self.rolls.stir();
@@ -347,7 +347,7 @@ impl Supervisor {
         lost.map_or(Others::NotYet, |one| Others::Lost(one.id()))
     }
 
-    /// Whether it need not be waited for: it is up, or will not come up soon.
+    /// Whether a roll may begin without waiting for it: it is up, or will not come up soon.
     fn is_at_rest(&self, id: InstanceId) -> bool {
         self.get(id).is_none_or(|instance| match instance.state() {
             State::Starting | State::Stopping => false,

@@ -1,8 +1,8 @@
 //! Which instances of a reload are restarted one after another.
 //!
 //! An instance that needs another process takes its turn if its program says so, has several instances that are up, and
-//! restarts with no program whose instances are restarted together. What follows only such programs is restarted after
-//! their last turn.
+//! restarts with no program whose instances are restarted together. Programs that follow only such
+//! programs are restarted after their last turn.
 
 use std::collections::HashSet;
 use std::sync::Arc;

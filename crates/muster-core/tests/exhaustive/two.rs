@@ -242,7 +242,7 @@ impl Scene {
     }
 }
 
-/// Two instances of a program that report readiness and take turns, or are told to.
+/// Two instances of a program that report readiness and take turns by configuration or by command.
 fn rolled_steps() -> Vec<Step> {
     let asked = [
         Step::Asked(Verb::Restart, "web:*"),

@@ -17,6 +17,7 @@ mod on_exit;
 mod order;
 mod policies;
 mod readiness;
+mod recycling;
 mod reload;
 mod rolling;
 mod shutdown;

@@ -1,13 +1,12 @@
-//! Rolling restarts and recycling: one instance after another, each only while the others serve.
+//! Rolling restarts: one instance after another, each only while the others serve.
 
 use std::num::NonZeroU32;
-use std::time::Duration;
 
 use muster_core::{Event, StepOutcome, Verb};
-use muster_spec::{DependencyCondition, ProbeKind, ProgramSpec, Recycle, Rolling, RollingWait, Signal};
+use muster_spec::{DependencyCondition, ProbeKind, ProgramSpec, Rolling, RollingWait, Signal};
 
 use crate::common::programs::{
-    missing, ms, needs, notifying, probe, probed, program, quick, restarted_with, s, several, with_command,
+    missing, ms, needs, notifying, probe, probed, quick, restarted_with, s, several, with_command,
 };
 use crate::stage::Stage;
 
@@ -23,7 +22,7 @@ fn rolling(spec: ProgramSpec, rolling: Rolling) -> ProgramSpec {
 }
 
 /// Three instances that report readiness.
-fn three() -> ProgramSpec {
+pub fn three() -> ProgramSpec {
     rolling(notifying(several(quick("web"), 3)), at_a_time(1))
 }
 
@@ -34,13 +33,13 @@ fn up(program: ProgramSpec) -> Stage {
     stage
 }
 
-fn all_ready(stage: &mut Stage) {
+pub fn all_ready(stage: &mut Stage) {
     (0..3).for_each(|index| stage.says_ready(&format!("web:{index}")));
     stage.forget_deeds();
 }
 
 /// The instance exits as it was asked to, and its next run becomes ready.
-fn is_renewed(stage: &mut Stage, name: &str) {
+pub fn is_renewed(stage: &mut Stage, name: &str) {
     stage.exits(name, 0);
     stage.spawned(name);
     stage.says_ready(name);
@@ -48,7 +47,7 @@ fn is_renewed(stage: &mut Stage, name: &str) {
 
 /// Checks the effects since the last check, without the sweeps that follow every end.
 #[track_caller]
-fn did(stage: &mut Stage, expected: &str) {
+pub fn did(stage: &mut Stage, expected: &str) {
     let deeds = stage.deeds().into_iter().filter(|deed| !deed.starts_with("sweep"));
     assert_eq!(deeds.collect::<Vec<_>>().join(", "), expected, "at {}", stage.now);
 }
@@ -462,114 +461,4 @@ fn time_that_the_daemon_did_not_run_makes_no_pause_shorter() {
     did(&mut stage, "");
     stage.after(ms(1));
     did(&mut stage, "TERM web:2");
-}
-
-fn recycled(spec: ProgramSpec, after: Duration, jitter: Duration) -> ProgramSpec {
-    ProgramSpec { recycle_after: Some(Recycle { after, jitter }), rolling: None, ..spec }
-}
-
-#[test]
-fn a_run_is_recycled_after_its_time_one_at_a_time_and_not_counted_as_a_failure() {
-    let mut stage = Stage::booted([recycled(three(), s(60), s(0))]);
-    all_ready(&mut stage);
-    stage.after(ms(59_999));
-    did(&mut stage, "");
-    stage.after(ms(1));
-    did(&mut stage, "TERM web:0");
-    stage.exits("web:0", 0);
-    stage.spawned("web:0");
-    // The others are due as well, and wait until it is ready.
-    stage.after(s(10));
-    did(&mut stage, "spawn web:0");
-    stage.says_ready("web:0");
-    did(&mut stage, "TERM web:1");
-    is_renewed(&mut stage, "web:1");
-    did(&mut stage, "spawn web:1, TERM web:2");
-    is_renewed(&mut stage, "web:2");
-    assert_eq!(stage.failures("web:0"), 0);
-    let past = stage.core.find("web:0").and_then(|one| one.past().next_back().cloned()).expect("it was recycled");
-    assert!(past.success);
-    assert_eq!(past.cause.map(|cause| cause.word()), Some("recycle"));
-    // The new runs have a time of their own.
-    stage.forget_deeds();
-    stage.after(ms(49_999));
-    did(&mut stage, "");
-    stage.after(ms(1));
-    did(&mut stage, "TERM web:0");
-}
-
-#[test]
-fn recycling_waits_while_another_instance_is_not_ready_and_yields_to_a_command() {
-    let mut stage = Stage::booted([recycled(three(), s(60), s(0))]);
-    stage.says_ready("web:0");
-    stage.says_ready("web:1");
-    stage.after(ms(59_999));
-    stage.exits("web:2", 1);
-    stage.forget_deeds();
-    stage.after(s(1));
-    did(&mut stage, "spawn web:2");
-    // A command is not held up by what is due.
-    stage.restart("web:0");
-    did(&mut stage, "TERM web:0");
-    is_renewed(&mut stage, "web:0");
-    stage.after(s(1));
-    stage.spawned("web:2");
-    stage.says_ready("web:2");
-    did(&mut stage, "spawn web:0, TERM web:1");
-    is_renewed(&mut stage, "web:1");
-    did(&mut stage, "spawn web:1");
-}
-
-#[test]
-fn a_stopped_program_is_not_recycled_and_a_single_one_is() {
-    let mut stage = Stage::booted([recycled(quick("web"), s(60), s(0))]);
-    stage.stop("web");
-    stage.exits("web", 0);
-    stage.forget_deeds();
-    stage.after(s(200));
-    did(&mut stage, "");
-    stage.start("web");
-    stage.spawned("web");
-    stage.after(s(60));
-    stage.exits("web", 0);
-    did(&mut stage, "spawn web, TERM web, spawn web");
-}
-
-#[test]
-fn jitter_spreads_recycling_and_never_advances_it() {
-    let jittered = recycled(several(quick("web"), 3), s(60), s(30));
-    let mut stage = Stage::booted([jittered]);
-    stage.after(s(60));
-    did(&mut stage, "");
-    stage.after(s(30));
-    let began = stage.deeds();
-    assert_eq!(began.iter().filter(|deed| deed.starts_with("TERM")).count(), 1, "{began:?}");
-}
-
-#[test]
-fn another_recycle_after_takes_effect_in_place() {
-    let web = |after| recycled(quick("web"), after, s(0));
-    let mut stage = Stage::booted([web(s(600))]);
-    stage.after(s(100));
-    let answer = stage.reload([web(s(200))]);
-    stage.answered(answer, "change web, 0 as before");
-    stage.after(ms(99_999));
-    did(&mut stage, "");
-    stage.after(ms(1));
-    did(&mut stage, "TERM web");
-    let mut stage = Stage::booted([web(s(600))]);
-    stage.after(s(100));
-    stage.reload([ProgramSpec { recycle_after: None, ..quick("web") }]);
-    stage.after(s(1000));
-    did(&mut stage, "");
-}
-
-#[test]
-fn a_run_that_is_due_before_it_is_up_is_recycled_once_it_is() {
-    let slow = recycled(ProgramSpec { startsecs: s(10), ..program("web") }, s(5), s(0));
-    let mut stage = Stage::booted([slow]);
-    stage.after(ms(9_999));
-    did(&mut stage, "");
-    stage.after(ms(1));
-    did(&mut stage, "TERM web");
 }

@@ -62,7 +62,7 @@ impl Witness {
         !self.rolled.contains(&id) && self.with_followers(&rolled, &|_| true).contains(&id)
     }
 
-    /// What follows a rolling restart is stopped after the last turn.
+    /// Programs that restart with one whose instances take turns are stopped after the last turn.
     pub(super) fn joins_followers_of_a_roll(&mut self, run: RunId) {
         let is_it = |one: &Watched| one.run.as_ref().is_some_and(|it| it.id == run);
         let Some(id) = self.watched.iter().position(is_it) else { return };
