@@ -125,8 +125,9 @@ fn every_request_on_the_pages_is_understood() {
         .map(|name| format!("[program.{name}]\ncommand = \"sleep 1000\"\nstartsecs = 0\nstdin = \"pipe\"\n"))
         .concat();
     let migrate = "[program.migrate]\ntype = \"oneshot\"\ncommand = \"true\"\n";
+    let backup = "[program.backup]\ncommand = \"true\"\nschedule = \"@daily\"\n";
     let fleet = "[source.fleet]\nurl = \"http://127.0.0.1:1/\"\nrequired = false\nwait = 0\n";
-    let daemon = Setting::supervising(programs + migrate + fleet).http("debug = true").start();
+    let daemon = Setting::supervising(programs + migrate + backup + fleet).http("debug = true").start();
     daemon.wait_for_running("nginx");
     let lines = pages().into_iter().flat_map(|page| blocks(&fs::read_to_string(page).expect("it exists"), "sh"));
     let lines: Vec<String> = lines.flat_map(|block| block.lines().map(str::to_owned).collect::<Vec<_>>()).collect();

@@ -171,7 +171,7 @@ pub struct Instance {
     wants_all_restarted: bool,
     /// Whether `pre_start` has succeeded before.
     was_prepared: bool,
-    /// What it remembers if it has a schedule.
+    /// Its memory if it has a schedule.
     job: Job,
     /// The stop batch it belongs to.
     pub(crate) batch: Option<BatchId>,

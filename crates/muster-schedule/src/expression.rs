@@ -41,7 +41,7 @@ pub(crate) const NICKNAMES: [(&str, &str); 7] = [
     ("@hourly", "0 * * * *"),
 ];
 
-/// What croner needs to know besides the text.
+/// The facts that croner needs besides the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
     /// Whether it begins with seconds.

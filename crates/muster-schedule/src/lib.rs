@@ -22,9 +22,9 @@ pub use zone::{check as check_zone, local, seconds_of};
 pub struct Mistake {
     /// The part of the text, in bytes.
     pub at: Range<usize>,
-    /// What is wrong, as the rest of a sentence that begins with the name of the key.
+    /// The mistake in words, as the rest of a sentence that begins with the name of the key.
     pub message: String,
-    /// What to do; empty if there is nothing to say.
+    /// A way out; empty if there is none.
     pub hint: String,
 }
 

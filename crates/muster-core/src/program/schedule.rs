@@ -1,8 +1,8 @@
 //! A program with a `schedule`: armed while its goal is up, and started at its times.
 //!
 //! The shell knows the wall clock and says when a time of it has come; intervals are counted here. Before its first run an
-//! armed instance is WAITING for its time, afterwards EXITED or FATAL until the next one. What a time does in each state
-//! is [`Instance::come_due`]; it never starts an instance whose goal is down.
+//! armed instance is WAITING for its time, afterwards EXITED or FATAL until the next one. [`Instance::come_due`] has the
+//! effect of a time in each state; it never starts an instance whose goal is down.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub(crate) enum Start {
     Later,
 }
 
-/// What an instance with a schedule remembers.
+/// The memory of an instance with a schedule.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Job {
     /// Whether the next run begins at its time and not as soon as it can.

@@ -37,7 +37,7 @@ fn take(stage: &mut Stage, step: &str, programs: &[ProgramSpec; 2]) -> bool {
     true
 }
 
-/// What tells stories apart, as far as what follows is concerned.
+/// The difference between stories, as far as later steps are concerned.
 fn mark(stage: &Stage, depth: usize) -> String {
     let one = stage.one("job");
     format!("{depth} {:?} {one:?}", stage.core.poll_timeout())

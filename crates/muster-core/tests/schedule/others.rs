@@ -1,4 +1,4 @@
-//! What the rest of the daemon makes of a program with a schedule: dependencies, readiness, and the exit when all is done.
+//! A program with a schedule among others: dependencies, readiness, and the exit when all is done.
 
 use muster_core::{Input, Settings, Verb};
 use muster_spec::{DependencyCondition, Overlap, ProgramSpec};

@@ -26,7 +26,7 @@ fn in_state(state: &str, overlap: Overlap) -> Stage {
         "EXITED" => stage.exits("job", 0),
         "BACKOFF" => stage.exits("job", 1),
         "STOPPED" => drop(stage.order(Verb::Stop, "job")),
-        // On its way to another run.
+        // Another run follows.
         "STOPPING" => drop(stage.order(Verb::Restart, "job")),
         _ => {}
     }

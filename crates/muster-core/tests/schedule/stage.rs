@@ -30,7 +30,7 @@ pub struct Stage {
     pub now: Time,
     requests: u64,
     deeds: Vec<String>,
-    /// What the referee knows: live runs by instance, armed instances, and open requests.
+    /// The referee's knowledge: live runs by instance, armed instances, and open requests.
     live: BTreeMap<InstanceId, RunId>,
     armed: BTreeMap<InstanceId, bool>,
     open: Vec<RequestId>,
@@ -179,7 +179,7 @@ impl Stage {
                 self.armed.insert(instance, false);
                 self.deeds.push(format!("disarm {}", self.name(instance)));
             }
-            // What is left of a run whose main process has ended is not part of these stories.
+            // Leftovers of a run whose main process has ended are not part of these stories.
             Effect::Signal { run, signal, .. } | Effect::Sweep { run, signal: signal @ Signal::KILL } => {
                 let of = self.core.instance_of(run).map(Instance::id);
                 self.deeds.push(format!("{signal} {}", of.map_or_else(String::new, |id| self.name(id))));
@@ -205,7 +205,7 @@ impl Stage {
         }
     }
 
-    /// What holds after every input.
+    /// Checks the promises that hold after every input.
     fn look(&mut self) {
         for one in self.core.snapshot().iter().filter(|one| one.program().schedule.is_some()) {
             let is_armed = self.armed.get(&one.id()).copied().unwrap_or(false);

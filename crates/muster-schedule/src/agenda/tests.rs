@@ -1,3 +1,5 @@
+//! Clocks that are set forward and back, around fixed times and others.
+
 use super::*;
 use crate::{local, seconds_of};
 
@@ -12,7 +14,7 @@ fn armed(texts: &[&str], now: i64) -> Agenda<u8> {
     agenda
 }
 
-/// What happens when the clock goes from one time to another, in one step: whether it is due, and how many were missed.
+/// Sets the clock from one time to another, in one step: returns whether it is due, and how many times were missed.
 fn step(texts: &[&str], from: &str, to: &str) -> (bool, u32) {
     let mut agenda = armed(texts, at(from));
     agenda.look(at(to)).first().map_or((false, 0), |due| (due.is_due, due.missed))

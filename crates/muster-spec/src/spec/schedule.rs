@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 pub struct ScheduleSpec {
     /// Its times: it is due at each time of each of them.
     pub times: Vec<ScheduleTimes>,
-    /// What a time does that comes during a run.
+    /// The effect of a time that comes during a run.
     pub overlap: Overlap,
     /// The longest random delay after each time.
     pub jitter: Duration,
-    /// What follows on a time that the clock left out, or that came while the daemon did not run.
+    /// The consequence of a time that the clock left out, or that came while the daemon did not run.
     pub missed: Missed,
     /// Whether it also runs when it starts with the daemon.
     pub run_on_start: bool,
@@ -50,7 +50,7 @@ pub enum ScheduleTimes {
     Every(Duration),
 }
 
-/// What a scheduled time does that comes during a run.
+/// The effect of a scheduled time that comes during a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Overlap {
@@ -76,7 +76,7 @@ impl Overlap {
     }
 }
 
-/// What follows on a scheduled time that was missed.
+/// The consequence of a scheduled time that was missed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Missed {

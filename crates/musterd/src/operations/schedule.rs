@@ -67,9 +67,9 @@ pub(crate) fn upcoming(
 }
 
 fn first_zone(schedule: &ScheduleSpec) -> &str {
-    let zone = |times| match times {
-        &ScheduleTimes::Cron { ref timezone, .. } => Some(timezone.as_str()),
+    let zone = schedule.times.iter().find_map(|times| match times {
+        ScheduleTimes::Cron { timezone, .. } => Some(timezone.as_str()),
         ScheduleTimes::Every(_) => None,
-    };
-    schedule.times.iter().find_map(zone).unwrap_or("UTC")
+    });
+    zone.unwrap_or("UTC")
 }
