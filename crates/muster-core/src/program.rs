@@ -82,6 +82,7 @@
 //! With `start_on = "connection"` ([`contact`]) a start also waits, in WAITING, for a client, and an exit with success leads
 //! there instead of EXITED or BACKOFF. A delay that is over starts the next run at once, as above.
 
+mod begin;
 mod checks;
 mod configure;
 mod contact;
@@ -99,7 +100,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use muster_spec::{Exit, Goal, Hook, InstanceId, InstanceSpec, Kind, ProgramSpec, RunEnd, RunId, SpawnError, State};
+use muster_spec::{Exit, Goal, InstanceId, InstanceSpec, Kind, ProgramSpec, RunEnd, RunId, SpawnError, State};
 
 use crate::batch::BatchId;
 use crate::cause::StopCause;
@@ -107,8 +108,7 @@ use crate::effect::Effect;
 use crate::event::Event;
 use crate::random::Random;
 use crate::request::Change;
-use crate::restart::{self, Tally};
-use crate::stop::StopPlan;
+use crate::restart::Tally;
 use crate::time::Time;
 use crate::timers::{Slot, Timers};
 
@@ -465,58 +465,6 @@ impl Instance {
             is_ready: self.can_serve(),
             is_healthy: self.can_serve() && self.is_well(),
             last_end: self.past.back().map(|past| (past.end.clone(), past.success)),
-        }
-    }
-
-    fn begin_run_or_wait(&mut self, turn: &mut Turn<'_>) {
-        let may_begin = self.run.is_none() && !self.is_held && !turn.is_blocked && !self.job.awaits_time;
-        if may_begin && !self.starts_on_contact() {
-            return self.begin_run(turn);
-        }
-        if self.state != State::Waiting {
-            self.enter(turn, State::Waiting);
-            self.rearm_stop();
-        }
-        if may_begin {
-            self.await_contact(turn);
-        }
-    }
-
-    fn begin_run(&mut self, turn: &mut Turn<'_>) {
-        if let Some(verdict) = restart::refuse_start(&self.program.restart, &self.tally, turn.now) {
-            return self.refuse(turn, verdict);
-        }
-        *turn.next_run += 1;
-        let run = RunId(*turn.next_run);
-        self.run = Some(Run::begin(run, Arc::clone(&self.spec), turn.now));
-        self.last_run = Some(run);
-        self.job.is_queued = false;
-        self.tally.count_start(self.program.restart.limit, turn.now);
-        self.enter(turn, State::Starting);
-        match self.spec.hooks.pre_start.clone().filter(|hook| !(hook.once && self.was_prepared)) {
-            Some(hook) => self.run_hook(turn, Hook::PreStart, &hook),
-            None => self.spawn(turn),
-        }
-    }
-
-    /// Orders the main process, with the configuration of now.
-    fn spawn(&mut self, turn: &mut Turn<'_>) {
-        let Some(run) = &mut self.run else { return };
-        (run.stage, run.began, run.spec) = (Stage::Main, turn.now, Arc::clone(&self.spec));
-        let (run, spec) = (run.id, Arc::clone(&self.spec));
-        self.timers.arm(Slot::Start, turn.now + EXEC_DEADLINE);
-        turn.effects.push_back(Effect::Spawn { run, instance: self.id, spec });
-    }
-
-    /// Either it has been up for `startsecs`, or its process never executed the program.
-    fn start_deadline(&mut self, turn: &mut Turn<'_>) {
-        let Some(run) = &mut self.run else { return };
-        if run.is_executed {
-            self.come_up(turn);
-        } else {
-            run.stop = Some(StopPlan::kill(&self.program.stop, run.began, false));
-            run.cause = Some(StopCause::ExecTimeout);
-            self.take_stop_step(turn);
         }
     }
 }

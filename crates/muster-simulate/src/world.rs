@@ -6,17 +6,16 @@
 //! Reads no clock and no file. The result is a [`Timeline`].
 
 mod clients;
+mod starts;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use muster_core::{Effect, Input, LeftBehind, ProbeOutcome, Settings, ShutdownReason, Supervisor, Time, time::LATE};
 use muster_schedule::Agenda;
-use muster_spec::{
-    Exit, Hook, InstanceId, InstanceSpec, ProbeKind, ReadySpec, RunId, Signal, SpawnError, SpawnStep, Spec,
-};
+use muster_spec::{Exit, Hook, InstanceId, InstanceSpec, ProbeKind, RunId, Signal, Spec};
 
-use crate::scenario::{Connect, Leftover, Missing, Outcome, Pause, PlannedRun, Script, Ties};
+use crate::scenario::{Connect, Leftover, Pause, PlannedRun, Script, Ties};
 use crate::timeline::{Moment, Over, Recorder, Timeline};
 
 /// The maximum number of events, and of events at one moment: without any delay between an end and a start, time would
@@ -409,68 +408,6 @@ impl<'a> World<'a> {
         }
     }
 
-    /// The plan of a run, which begins with its first hook or its spawn.
-    fn plan_of(&mut self, run: RunId, instance: InstanceId) -> PlannedRun {
-        let index = instance.0 as usize;
-        if let Some((_, planned)) = self.latest[index].as_ref().filter(|(of, _)| *of == run) {
-            return planned.clone();
-        }
-        let planned = self.scripts[index].map_or_else(PlannedRun::default, |script| script.run(self.counts[index]));
-        self.counts[index] += 1;
-        self.latest[index] = Some((run, planned.clone()));
-        planned
-    }
-
-    fn run_hook(&mut self, now: Time, run: RunId, instance: InstanceId, hook: Hook) {
-        let planned = self.plan_of(run, instance).hooks[hook as usize];
-        self.hooks.insert(run, (hook, planned.ignores));
-        match planned.code.map(Exit::Code) {
-            Some(exit) if planned.after.is_zero() => self.hook_ends(run, hook, exit),
-            Some(exit) => self.expect(now + planned.after, Coming::HookEnd { run, hook, exit }),
-            None => {}
-        }
-    }
-
-    /// A hook exits, unless it has already.
-    fn hook_ends(&mut self, run: RunId, hook: Hook, exit: Exit) {
-        if self.hooks.get(&run).is_some_and(|(running, _)| *running == hook) {
-            self.hooks.remove(&run);
-            self.inputs.push_back(Input::HookFinished { run, hook, end: Ok(exit), said: "".into() });
-        }
-    }
-
-    fn spawn(&mut self, now: Time, run: RunId, instance: InstanceId, spec: &InstanceSpec) {
-        let planned = self.plan_of(run, instance);
-        match planned.outcome {
-            Outcome::SpawnError(missing) => {
-                let command = spec.process.command.first();
-                let error = spawn_error(missing, command.map_or("", String::as_str), self.plan.mask);
-                return self.births.push_back(Input::SpawnFailed { run, error });
-            }
-            Outcome::Ends { exit, after } => self.expect(now + after, Coming::Exit { run, exit }),
-            Outcome::OutOfMemory { after } => self.expect(now + after, Coming::OutOfMemory { run }),
-            Outcome::Hangs => {}
-        }
-        if let Some(instance) = self.supervisor.get(instance) {
-            self.clients.remove(&instance.program().name);
-        }
-        self.runs.insert(run, Run { began: now, planned, is_over: false, is_leftover_asked: false });
-        self.births.push_back(Input::Spawned { run });
-        // A check is polled, all other rules report by themselves.
-        let tells = spec.ready.as_ref().is_some_and(|rule| !matches!(rule, ReadySpec::Check(_)));
-        match self.runs[&run].planned.ready.filter(|_| tells) {
-            Some(Duration::ZERO) => self.births.push_back(Input::Ready { run }),
-            Some(after) => self.expect(now + after, Coming::Ready { run }),
-            None => {}
-        }
-        if let Some(after) = self.runs[&run].planned.memory.filter(|_| spec.memory_max.is_some()) {
-            self.expect(now + after, Coming::Memory { run });
-        }
-        if let Some(every) = spec.watchdog.map(|interval| interval / 2).filter(|every| !every.is_zero()) {
-            self.ping(now, run, every);
-        }
-    }
-
     /// A probe gets the scripted result, at once.
     fn answer(&mut self, now: Time, run: RunId, probe: usize, spec: &InstanceSpec) {
         let Some(known) = self.runs.get(&run).filter(|known| !known.is_over) else { return };
@@ -498,16 +435,6 @@ pub(crate) fn passes(planned: &PlannedRun, age: Duration, kind: Option<ProbeKind
         Some(ProbeKind::Readiness) => planned.is_ready_after(age) && planned.is_well_after(age),
         Some(ProbeKind::Liveness) => planned.is_well_after(age),
     }
-}
-
-/// The daemon's message for it.
-fn spawn_error(missing: Missing, command: &str, mask: fn(&str) -> String) -> SpawnError {
-    let (errno, words) = match missing {
-        Missing::NotFound => (2, "no such file"),
-        Missing::NotExecutable => (13, "permission denied"),
-    };
-    let command = mask(command);
-    SpawnError { step: SpawnStep::Exec, errno, message: format!("{command}: {words}") }
 }
 
 mod wall_clock;

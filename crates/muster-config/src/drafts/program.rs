@@ -1,10 +1,12 @@
 //! The keys of a program that apply to all its instances: when it starts, restarts and stops.
 
+mod stop;
+
 use std::time::Duration;
 
 use muster_spec::{
     Essential, Exceeded, ExitRules, Forget, Judged, Kind, Leftovers, Limit, Preset, ProgramSpec, Reset, RestartPolicy,
-    RestartWhen, Signal, Span, StartFailures, StartOn, StopKill, StopScope, StopSpec, StopStep,
+    RestartWhen, Signal, Span, StartFailures, StartOn, StopKill, StopScope, StopSpec,
 };
 
 use crate::diagnostic::{Place, Report, Severity};
@@ -199,14 +201,6 @@ impl Rules {
             .map(|retries| if is_docker && retries == 0 { Limit::Unlimited } else { Limit::Retries(retries) })
     }
 
-    /// How to stop it.
-    pub(crate) fn stop(&self) -> StopSpec {
-        let step = |&signal| StopStep { signal, patience: self.patience };
-        let steps = self.signals.iter().map(step).collect();
-        let Rules { scope, kill, leftovers, leftover_wait, .. } = *self;
-        StopSpec { steps, scope, kill, leftovers, leftover_wait }
-    }
-
     /// Checks constraints between keys.
     pub(crate) fn check(&self, owner: Owner<'_>, report: &Report) {
         self.numprocs.check(owner, report);
@@ -261,11 +255,6 @@ impl Rules {
                 owner.finding(Severity::Warning, place, message).hint("restart = \"on-failure\" stops after a success"),
             );
         }
-    }
-
-    /// The time until SIGKILL.
-    pub(crate) fn total_patience(&self) -> Duration {
-        self.patience.saturating_mul(u32::try_from(self.signals.len()).unwrap_or(u32::MAX))
     }
 
     pub(crate) fn kind(&mut self, field: &Field<'_>) {
@@ -415,49 +404,6 @@ impl Rules {
 
     pub(crate) fn start_failures(&mut self, field: &Field<'_>) {
         self.start_failures = field.choice(&StartFailures::ALL).or(self.start_failures);
-    }
-
-    pub(crate) fn stopsignal(&mut self, field: &Field<'_>) {
-        let items = field.items();
-        if items.is_empty() {
-            field.expected_with_hint("at least one signal", "stopsignal = [\"INT\", \"TERM\"]");
-            return;
-        }
-        let signals: Vec<_> = items.iter().map(read_signal).collect();
-        if let Some(signals) = signals.into_iter().collect() {
-            self.signals = signals;
-        }
-    }
-
-    pub(crate) fn stopwaitsecs(&mut self, field: &Field<'_>) {
-        if let Some(duration) = field.duration() {
-            self.patience = duration;
-            self.patience_at = Some(field.place());
-        }
-    }
-
-    pub(crate) fn stop_scope(&mut self, field: &Field<'_>) {
-        if let Some(scope) = field.choice(&StopScope::ALL) {
-            self.scope = scope;
-        }
-    }
-
-    pub(crate) fn stop_kill(&mut self, field: &Field<'_>) {
-        if let Some(kill) = field.choice(&StopKill::ALL) {
-            self.kill = kill;
-        }
-    }
-
-    pub(crate) fn leftovers(&mut self, field: &Field<'_>) {
-        if let Some(leftovers) = field.choice(&Leftovers::ALL) {
-            self.leftovers = leftovers;
-        }
-    }
-
-    pub(crate) fn leftover_wait(&mut self, field: &Field<'_>) {
-        if let Some(duration) = field.duration() {
-            self.leftover_wait = duration;
-        }
     }
 
     pub(crate) fn depends_on(&mut self, field: &Field<'_>) {
