@@ -215,7 +215,7 @@ fn a_configuration_error_is_2_and_starts_nothing() {
         ("[program.web]\n", "command"),
         ("[program.web]\ncommand = 5\n", "command"),
         ("[program.web]\ncomand = \"true\"\n", "comand"),
-        ("[program.web]\ncommand = \"true\"\nschedule = \"@daily\"\n", "not supported yet"),
+        ("[program.web]\ncommand = \"true\"\ntrack = \"cgroup\"\n", "not supported yet"),
         ("[program.web\n", "muster.toml:"),
     ] {
         for place in both_places() {
