@@ -19,6 +19,7 @@ use crate::common::programs::{
     ROOT, SETTINGS, needs, notifying, probe, probed, quick, restarted_with, s, several, when, with, with_command,
 };
 use crate::common::witness::Witness;
+use crate::extra_depth;
 
 const BOTH: [InstanceId; 2] = [InstanceId(0), InstanceId(1)];
 
@@ -369,7 +370,7 @@ fn every_story_of_two_instances_that_take_turns_keeps_the_promises() {
     }
     let mut rolls = up.clone();
     rolls.take(Step::Asked(Verb::Restart, "web:*")).expect("nothing can go wrong yet");
-    for (opening, deepest) in [(scene_of(configurations, SETTINGS), 4), (up, 4), (rolls, 5)] {
+    for (opening, deepest) in [(scene_of(configurations, SETTINGS), 4), (up, 4), (rolls, 4 + extra_depth())] {
         for depth in 1..=deepest {
             let told = walk(&opening, &mut Vec::new(), &rolled_steps(), depth, Scene::comes_to_order);
             let count = told.unwrap_or_else(|bad| panic!("{bad}"));
