@@ -237,3 +237,19 @@ fn since_epoch() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is later than 1970");
     now.as_nanos() as u64
 }
+
+#[test]
+fn a_program_that_breaks_its_own_socket_is_not_started_without_end() {
+    let port = free_port();
+    let command =
+        "[\"python3\", \"-c\", \"import socket; s = socket.socket(fileno=3); s.accept(); s.shutdown(socket.SHUT_RD)\"]";
+    let sockets = format!("sockets = [\"tcp://127.0.0.1:{port}\"]");
+    let keys = "startretries = 2\nbackoff = { delay = \"10ms\" }\n";
+    let daemon = Setting::supervising(lazy(command, &sockets, keys)).start();
+    waits(&daemon, "web");
+    drop(TcpStream::connect(("127.0.0.1", port)).expect("the daemon listens"));
+    // A broken listener says at every look that something has happened: each run that leaves it so has failed.
+    daemon.wait_for_state("web", "FATAL");
+    let metrics = daemon.client.get("/metrics").body;
+    assert!(metrics.contains("reason=\"unserved\"}"), "{metrics}");
+}

@@ -27,7 +27,8 @@ fn a_port_in_use_is_a_failed_start_that_names_the_holder_and_is_retried() {
     daemon.ctl(&["start", "web"]);
     let story = || daemon.ctl(&["why", "web"]).out;
     let expected = format!("cannot listen on tcp://127.0.0.1:{port}: address in use (held by python3");
-    assert!(story().contains(&expected), "{}", story());
+    // The search for the holder has an end; on a busy machine another attempt finds it.
+    wait_until("why names the holder", || story().contains(&expected));
 
     daemon.ctl_well(&["stop", "holder"]);
     daemon.wait_for_running("web");

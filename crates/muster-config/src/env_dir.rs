@@ -15,6 +15,9 @@ use crate::env_file::{Entries, EnvFiles, Form, cannot_read, named};
 use crate::field::Field;
 use crate::source::ReadError;
 
+/// The most bytes of all values: execve(2) takes no larger environment by default.
+const LARGEST: usize = 2 * 1024 * 1024;
+
 /// More files than any environment has variables.
 const MOST: usize = 10_000;
 
@@ -28,9 +31,18 @@ impl EnvFiles<'_> {
             self.directories.borrow_mut().insert(path.clone(), Rc::clone(&names));
             names
         });
-        // A file that is removed meanwhile is no variable.
-        let read = |name: &String| self.entries_of(field, (path.join(name), Form::Value), user, true);
-        names.iter().filter_map(read).collect()
+        let (mut all, mut bytes) = (Vec::new(), 0);
+        for name in names.iter() {
+            // A file that is removed meanwhile is no variable.
+            let Some(entries) = self.entries_of(field, (path.join(name), Form::Value), user, true) else { continue };
+            bytes += entries.iter().filter_map(|(_, value)| value.as_ref()).map(String::len).sum::<usize>();
+            if bytes > LARGEST {
+                field.error(format_args!("has more than 2 MiB: {}", path.display()));
+                break;
+            }
+            all.push(entries);
+        }
+        all
     }
 }
 

@@ -17,7 +17,7 @@ use crate::field::Field;
 use crate::habits;
 use crate::redact::{MASK, is_secret};
 use crate::secret_files::{self, Private};
-use crate::source::{LookedAt, Opener, ReadError, Role, read_text, read_verbatim};
+use crate::source::{LookedAt, Opener, ReadError, Role, read_text, read_value};
 
 use crate::drafts::environment::is_variable_name;
 
@@ -129,7 +129,7 @@ impl EnvFiles<'_> {
         role: Role<'_>,
         may_be_missing: bool,
     ) -> Option<Entries> {
-        let read = if form == Form::Value { read_verbatim } else { read_text };
+        let read = if form == Form::Value { read_value } else { read_text };
         let text = match read(self.open, path, role) {
             Ok(text) => text,
             Err(ReadError::Missing) if may_be_missing => return None,

@@ -257,18 +257,25 @@ pub(crate) const LARGEST: u64 = 16 << 20;
 
 /// Reads a text file.
 pub(crate) fn read_text(open: &Opener, path: &Path, role: Role<'_>) -> Result<String, ReadError> {
-    as_text(read_bytes(open, path, role)?)
+    as_text(read_bytes(open, path, role, LARGEST)?)
 }
 
-/// Reads a text file without changing its line ends.
-pub(crate) fn read_verbatim(open: &Opener, path: &Path, role: Role<'_>) -> Result<String, ReadError> {
-    as_verbatim(read_bytes(open, path, role)?)
+/// The largest value of a variable, in bytes: execve(2) takes no longer text.
+const LARGEST_VALUE: u64 = 128 * 1024;
+
+/// Reads the value of a variable, without changing its line ends.
+pub(crate) fn read_value(open: &Opener, path: &Path, role: Role<'_>) -> Result<String, ReadError> {
+    let bytes = read_bytes(open, path, role, LARGEST_VALUE)?;
+    if bytes.len() as u64 > LARGEST_VALUE {
+        return Err(ReadError::Other("larger than 128 KiB, which no variable can be".to_owned()));
+    }
+    as_verbatim(bytes)
 }
 
-fn read_bytes(open: &Opener, path: &Path, role: Role<'_>) -> Result<Vec<u8>, ReadError> {
+fn read_bytes(open: &Opener, path: &Path, role: Role<'_>, largest: u64) -> Result<Vec<u8>, ReadError> {
     let mut bytes = Vec::new();
     let file = open(path, role).map_err(ReadError::of)?;
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(ReadError::of)?;
+    file.take(largest + 1).read_to_end(&mut bytes).map_err(ReadError::of)?;
     Ok(bytes)
 }
 

@@ -100,3 +100,26 @@ fn mistakes_are_named_and_values_are_not() {
         ]
     );
 }
+
+#[test]
+fn a_directory_cannot_fill_the_memory_of_the_daemon() {
+    let here = Here::new(&[("c.toml", "[program.a]\ncommand = \"x\"\nenv_dir = [\"long\", \"many\"]")]);
+    for directory in ["long", "many"] {
+        fs::create_dir(here.path(directory)).unwrap();
+    }
+    // Sparse: they cost their owner nothing.
+    let sparse = |name: &str, length: u64| fs::File::create(here.path(name)).unwrap().set_len(length).unwrap();
+    sparse("long/A", 16 * 1024 * 1024);
+    for number in 0..1000 {
+        sparse(&format!("many/V{number}"), 128 * 1024);
+    }
+    let loaded = here.load(&["c.toml"]);
+    let lines: Vec<_> = loaded.diagnostics.iter().map(|it| here.short(&it.headline())).collect();
+    assert_eq!(
+        lines,
+        [
+            "c.toml:3:12: program \"a\": env_dir cannot be read: long/A: larger than 128 KiB, which no variable can be",
+            "c.toml:3:20: program \"a\": env_dir has more than 2 MiB: many",
+        ]
+    );
+}

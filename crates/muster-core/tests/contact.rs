@@ -14,8 +14,8 @@ use muster_core::{
     Done, Effect, Event, Failure, Input, Instance, Outcome, RequestId, ShutdownReason, Supervisor, Time, Verb,
 };
 use muster_spec::{
-    DependencyCondition, Exit, Goal, InstanceId, Limit, ProgramSpec, RestartPolicy, RestartWhen, RunId, Signal,
-    StartOn, State,
+    DependencyCondition, Exit, ExitAction, ExitMatch, ExitRule, ExitRules, Goal, InstanceId, Limit, ProgramSpec,
+    RestartPolicy, RestartWhen, Rolling, RunId, Signal, StartOn, State,
 };
 
 use common::programs::{ROOT, SETTINGS, ms, needs, program, quick, s, several};
@@ -347,4 +347,65 @@ fn every_story_of_one_program_to_depth_six() {
     walk(&start, 6, &mut count);
     walk(&running, 5, &mut count);
     assert!(count > 50_000, "{count} steps");
+}
+
+fn two_with_a_roll() -> ProgramSpec {
+    ProgramSpec { rolling: Some(Rolling::DEFAULT), ..several(lazy("web"), 2) }
+}
+
+/// Both instances run, and serve.
+fn up(programs: [ProgramSpec; 2]) -> Play {
+    let mut play = Play::of(programs);
+    for name in ["web:0", "web:1"] {
+        play.begins(name);
+    }
+    play
+}
+
+#[test]
+fn a_rolling_restart_goes_on_when_an_instance_waits_for_its_next_client() {
+    let mut play = up([two_with_a_roll(), quick("other")]);
+    let answer = play.ask("web:*", Verb::Restart);
+    assert_eq!((play.state("web:0"), play.state("web:1")), (State::Stopping, State::Running));
+    play.exits("web:0", 0);
+    assert_eq!((play.state("web:0"), play.state("web:1")), (State::Waiting, State::Stopping));
+    play.exits("web:1", 0);
+    assert_eq!(play.state("web:1"), State::Waiting);
+    let Some(Outcome::Results(results)) = play.replies.get(&answer) else { panic!("it is answered") };
+    assert!(results.iter().all(|(_, result)| result.is_ok()), "{results:?}");
+}
+
+#[test]
+fn a_rolling_restart_does_not_wait_for_another_programs_client() {
+    let web = ProgramSpec { start_on: StartOn::Boot, ..two_with_a_roll() };
+    let mut play = Play::of([web, lazy("idle")]);
+    for name in ["web:0", "web:1"] {
+        play.hand(Input::Spawned { run: play.run(name) });
+    }
+    let answer = play.ask("*", Verb::Restart);
+    assert_eq!((play.state("idle"), play.state("web:0")), (State::Waiting, State::Stopping));
+    for name in ["web:0", "web:1"] {
+        play.exits(name, 0);
+        play.hand(Input::Spawned { run: play.run(name) });
+    }
+    assert!(play.replies.contains_key(&answer));
+}
+
+#[test]
+fn a_rule_of_on_exit_is_not_overridden_by_the_wait_for_the_next_client() {
+    for (then, state) in [
+        (ExitAction::Stop, State::Exited),
+        (ExitAction::Fatal, State::Fatal),
+        (ExitAction::Exit, State::Exited),
+        (ExitAction::Success, State::Waiting),
+    ] {
+        let mut on_exit = ExitRules::default();
+        on_exit.add(ExitRule { on: ExitMatch::Status(0), then }).expect("it is the only one");
+        let mut play = Play::of([ProgramSpec { on_exit, ..lazy("web") }, quick("other")]);
+        play.hand(Input::Spawned { run: play.run("other") });
+        play.begins("web");
+        play.exits("web", 0);
+        assert_eq!(play.state("web"), state, "{then:?}");
+        assert_eq!(play.state("other") == State::Stopping, then == ExitAction::Exit, "{then:?}");
+    }
 }

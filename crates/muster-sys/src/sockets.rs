@@ -123,11 +123,21 @@ impl Sockets {
         let mut seen = HashSet::new();
         for (key, spec, process) in new.flat_map(keyed) {
             if seen.insert(key.clone()) && known.get(&key).is_none_or(|known| *known != spec) {
-                let prepared = self.prepared_as(&key, spec, process, accounts)?;
-                self.prepared.push((key, prepared));
+                match self.prepared_as(&key, spec, process, accounts) {
+                    Ok(prepared) => self.prepared.push((key, prepared)),
+                    Err(error) => {
+                        self.discard();
+                        return Err(error);
+                    }
+                }
             }
         }
         Ok(())
+    }
+
+    /// Closes what was prepared and is not going to be used.
+    pub fn discard(&mut self) {
+        self.prepared.clear();
     }
 
     /// Opens all of these, as the first configuration, and returns the first error. Those that could not be opened are opened
@@ -254,14 +264,20 @@ impl Open {
         // The kernel refuses no length.
         let _ = self.listener.listen(spec.backlog);
         let (mode, nodelay) = (spec.mode, spec.options.nodelay);
-        let is_dressed = self.spec.mode == mode && self.spec.owner == spec.owner;
-        self.spec = spec;
+        let keeps_owner = self.spec.owner == spec.owner;
+        let was = std::mem::replace(&mut self.spec, spec);
         self.listener.set_nodelay(nodelay)?;
-        if is_dressed {
+        if keeps_owner && was.mode == mode {
             return Ok(());
         }
         let own = Rights::own();
-        self.listener.dress(Creation { mode, owner: owner.or(Some((own.uid, own.gid))) })
+        let owner = if keeps_owner { None } else { owner.or(Some((own.uid, own.gid))) };
+        let dressed = self.listener.dress(Creation { mode, owner });
+        if dressed.is_err() {
+            // A later change must not take it for done.
+            (self.spec.mode, self.spec.owner) = (was.mode, was.owner);
+        }
+        dressed
     }
 }
 

@@ -25,12 +25,18 @@ impl WallTimer {
     pub fn set(&self, at: Option<i64>) -> io::Result<()> {
         let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // A time of zero would switch it off.
-        let value = at.map_or(never, |at| libc::timespec { tv_sec: at.max(1) as libc::time_t, tv_nsec: 0 });
-        let setting = libc::itimerspec { it_interval: never, it_value: value };
-        let flags = if at.is_some() { libc::TFD_TIMER_ABSTIME | libc::TFD_TIMER_CANCEL_ON_SET } else { 0 };
-        // SAFETY: the kernel reads `setting` during the call and writes nothing.
-        check(unsafe { libc::timerfd_settime(self.0.as_raw_fd(), flags, &raw const setting, std::ptr::null_mut()) })
-            .map(drop)
+        let set = |at: Option<i64>| {
+            let value = at.map_or(never, |at| libc::timespec { tv_sec: at.max(1) as libc::time_t, tv_nsec: 0 });
+            let setting = libc::itimerspec { it_interval: never, it_value: value };
+            let flags = if at.is_some() { libc::TFD_TIMER_ABSTIME | libc::TFD_TIMER_CANCEL_ON_SET } else { 0 };
+            // SAFETY: the kernel reads `setting` during the call and writes nothing.
+            check(unsafe { libc::timerfd_settime(self.0.as_raw_fd(), flags, &raw const setting, std::ptr::null_mut()) })
+        };
+        match set(at) {
+            // The clock was set since the last look, and the kernel says so only once: now the timer has to say it.
+            Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => set(Some(1)).map(drop),
+            other => other.map(drop),
+        }
     }
 
     /// Takes note that it has fired, `WouldBlock` if it has not.

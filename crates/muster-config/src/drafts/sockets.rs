@@ -264,7 +264,11 @@ pub(crate) fn check_start_on(rules: &Rules, has_sockets: bool, owner: Owner<'_>,
         let message = "start_on = \"connection\" needs sockets, and there are none";
         report.add(owner.finding(Severity::Error, place, message).hint("sockets = [\"tcp://127.0.0.1:9000\"]"));
     }
-    if rules.kind == Kind::Oneshot {
+    if rules.schedule.is_some() {
+        let message = "start_on = \"connection\" and schedule exclude each other";
+        report.add(owner.finding(Severity::Error, place, message).hint("a client starts it, or a time: leave out one"));
+    }
+    if rules.kind == Kind::Oneshot && rules.schedule.is_none() {
         let message = "a oneshot cannot start on a connection: it would never complete";
         report.add(owner.finding(Severity::Error, place, message).hint("a service may exit with success, too"));
     }

@@ -69,7 +69,11 @@ impl Instance {
                 self.remember(PastRun { verdict: Verdict::Held, ..past });
                 self.enter(turn, State::Waiting);
             }
-            (State::Starting | State::Running, Goal::Up) if self.is_idle_after(&past) => self.wait_again(turn, past),
+            (State::Starting | State::Running, Goal::Up)
+                if self.is_idle_after(&past) && rule.is_none_or(|rule| rule.then == ExitAction::Success) =>
+            {
+                self.wait_again(turn, past)
+            }
             (State::Starting | State::Running, Goal::Up) => self.follow_policy(turn, past, rule),
             _ => {
                 if self.fails_for_good {

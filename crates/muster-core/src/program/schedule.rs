@@ -239,6 +239,8 @@ impl Instance {
             _ if self.state == State::Stopping || self.job.is_queued => self.skip(turn, Skipped::Queued),
             Overlap::Queue => self.job.is_queued = true,
             Overlap::Replace if turn.is_blocked => self.skip(turn, Skipped::Waiting),
+            // It is about to be restarted with others, in their order.
+            Overlap::Replace if self.is_held => self.skip(turn, Skipped::Queued),
             Overlap::Replace => {
                 self.tally = Tally::default();
                 self.job.is_replaced = true;
@@ -253,7 +255,9 @@ impl Instance {
 
     /// The run is over as far as the policy is concerned: the queued one supersedes a retry.
     pub(super) fn follow_queue(&mut self, turn: &mut Turn<'_>) {
-        if !std::mem::take(&mut self.job.is_queued) || self.goal == Goal::Down {
+        // A rule of `on_exit` that ends the container holds.
+        let ends_all = self.final_end.is_some_and(|end| end.ends_all);
+        if !std::mem::take(&mut self.job.is_queued) || self.goal == Goal::Down || ends_all {
             return;
         }
         if turn.is_blocked {

@@ -22,7 +22,7 @@ use crate::graph::Met;
 use crate::health::{Health, Readiness};
 use crate::program::{Instance, PastRun};
 use crate::request::{Change, Failure};
-use crate::restart::Verdict;
+use crate::restart::{DelayRule, Verdict};
 use crate::time::Time;
 
 impl Supervisor {
@@ -258,9 +258,11 @@ fn is_down_by(instance: &Instance, is_down: fn(State) -> bool) -> bool {
     is_down(instance.state()) && !instance.is_armed()
 }
 
-/// Whether the run that follows this one is an automatic restart, and neither requested nor a client's.
+/// Whether the run that follows this one is an automatic restart of its own, and neither requested, nor one of all, nor a
+/// client's.
 fn is_automatic(past: &PastRun) -> bool {
-    !matches!(past.cause, Some(StopCause::Asked(_))) && past.verdict != Verdict::Idle
+    let is_of_all = matches!(past.verdict, Verdict::Again(again) if again.rule == DelayRule::RestartAll);
+    !matches!(past.cause, Some(StopCause::Asked(_))) && past.verdict != Verdict::Idle && !is_of_all
 }
 
 /// The client that an instance waits for.
@@ -291,7 +293,7 @@ pub(super) fn conditions_met(instance: &Instance) -> Met {
         DependencyCondition::Ready => {
             is_finished_job || is_up && instance.ready() == Readiness::Ready || awaits_contact
         }
-        DependencyCondition::Healthy => is_up && instance.health() == Health::Healthy,
+        DependencyCondition::Healthy => is_up && instance.health() == Health::Healthy || awaits_contact,
         DependencyCondition::Completed => is_done,
         DependencyCondition::Exited => has_ended,
     })

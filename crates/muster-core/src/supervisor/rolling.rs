@@ -244,7 +244,7 @@ impl Supervisor {
                     self.note_done(roll, part, member, Done::NotRunning);
                 }
                 State::Starting | State::Stopping => return,
-                State::Running if instance.is_failing() => return,
+                State::Running if instance.is_failing() || instance.is_held() => return,
                 State::Running if instance.last_run() > member.before => {
                     part.left.pop_front();
                     let after = instance.past().next_back().map(|past| past.run);
@@ -295,6 +295,8 @@ impl Supervisor {
                 Going::On
             }
             State::Exited | State::Fatal => Going::Wrong(instance.state().to_string()),
+            // Its next client starts it.
+            State::Waiting if instance.awaits_contact() => Going::Well,
             State::Waiting if self.waits_in_vain(instance.id()) => {
                 Going::Wrong(format!("waiting for {}", self.waiting_for(instance.id()).join(" and ")))
             }
@@ -351,7 +353,7 @@ impl Supervisor {
     fn is_at_rest(&self, id: InstanceId) -> bool {
         self.get(id).is_none_or(|instance| match instance.state() {
             State::Starting | State::Stopping => false,
-            State::Waiting => self.waits_in_vain(id),
+            State::Waiting => instance.awaits_contact() || instance.awaits_time() || self.waits_in_vain(id),
             State::Running => !instance.is_held() && !instance.is_failing(),
             State::Stopped | State::Backoff | State::Exited | State::Fatal => true,
         })
@@ -371,13 +373,17 @@ impl Supervisor {
     /// Begins to recycle the runs that are due, of each program one at a time and only while its other instances are ready.
     fn recycle(&mut self) {
         for id in self.rolls.due().collect::<Vec<_>>() {
-            let Some(instance) = self.get(id).filter(|instance| instance.is_due() && instance.goal() == Goal::Up)
-            else {
+            let Some(instance) = self.get(id).filter(|instance| instance.is_due()) else {
                 self.rolls.forget_due(id);
                 continue;
             };
+            // Its stop has yet to come, and may be called off.
+            if instance.goal() == Goal::Down {
+                continue;
+            }
             let program = instance.program();
-            let is_idle = instance.state() == State::Running && !instance.is_failing() && !self.is_shutting_down();
+            let is_up = instance.state() == State::Running && !instance.is_failing() && !instance.is_held();
+            let is_idle = is_up && !self.is_shutting_down();
             if !is_idle || self.rolls.is_rolling(&program.name) {
                 continue;
             }
@@ -393,8 +399,11 @@ impl Supervisor {
 }
 
 fn meets(instance: &Instance, wait: RollingWait) -> bool {
-    let is_up = instance.state() == State::Running && instance.goal() == Goal::Up && !instance.is_failing();
+    // One that waits for a client takes it.
+    let is_up = instance.state() == State::Running || instance.awaits_contact();
+    let is_to_go = instance.goal() == Goal::Down || instance.is_failing() || instance.is_held();
     is_up
+        && !is_to_go
         && match wait {
             RollingWait::Running => true,
             RollingWait::Ready => instance.can_serve(),
@@ -402,9 +411,9 @@ fn meets(instance: &Instance, wait: RollingWait) -> bool {
         }
 }
 
-/// Whether the end of a run was requested, and another one follows.
+/// Whether the end of a run was requested, or it had served its client, and another one follows.
 fn was_asked(past: &PastRun) -> bool {
-    matches!(past.verdict, Verdict::Stopped | Verdict::Held)
+    matches!(past.verdict, Verdict::Stopped | Verdict::Held | Verdict::Idle)
 }
 
 fn how_it_failed(past: &PastRun) -> String {

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use muster_core::{Input, Verb};
-use muster_spec::{Overlap, ProgramSpec, RestartWhen, ScheduleSpec, ScheduleTimes};
+use muster_spec::{
+    ExitAction, ExitMatch, ExitRule, ExitRules, Overlap, ProgramSpec, RestartWhen, ScheduleSpec, ScheduleTimes,
+};
 
-use crate::common::programs::{job, s, when};
+use crate::common::programs::{job, quick, s, when};
 use crate::stage::{Stage, scheduled, timed};
 
 fn every(seconds: u64) -> ScheduleSpec {
@@ -331,4 +333,18 @@ fn missed_times_are_counted_only_while_it_is_armed() {
     stage.hand(Input::DueMissed { instance, times: 3 });
     stage.hand(Input::Due { instance: muster_spec::InstanceId(99), next_in: Some(Duration::ZERO) });
     stage.did("");
+}
+
+#[test]
+fn a_queued_run_does_not_keep_the_container_from_ending() {
+    let mut on_exit = ExitRules::default();
+    on_exit.add(ExitRule { on: ExitMatch::Status(3), then: ExitAction::Exit }).expect("it is the only one");
+    let mut stage = Stage::booted([ProgramSpec { on_exit, ..timed("job", Overlap::Queue) }, quick("web")]);
+    stage.is_due("job");
+    stage.spawned("job");
+    stage.spawned("web");
+    stage.is_due("job");
+    stage.exits("job", 3);
+    stage.stands("job EXITED");
+    stage.stands("web STOPPING");
 }

@@ -120,12 +120,13 @@ impl Listener {
         self.file.as_ref().is_none_or(SocketFile::is_in_place)
     }
 
-    /// Whether a client has sent something that no process has taken.
+    /// Whether a client has sent something that no process has taken, or the program has broken its socket: then, too, another
+    /// run would be asked for at once.
     pub fn has_contact(&self) -> bool {
         let mut wanted = libc::pollfd { fd: self.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
         // SAFETY: the kernel reads and writes one pollfd, and does not wait.
         let count = unsafe { libc::poll(&mut wanted, 1, 0) };
-        count == 1 && wanted.revents & libc::POLLIN != 0
+        count == 1 && wanted.revents != 0
     }
 
     /// Removes the socket whose place it took.

@@ -66,6 +66,11 @@ impl Children {
         self.sockets.prepare(instances(active), instances(new), self.spawner.accounts())
     }
 
+    /// Closes the sockets that were prepared, since the configuration does not become active.
+    pub(crate) fn discard_sockets(&mut self) {
+        self.sockets.discard();
+    }
+
     /// Uses the sockets that were prepared.
     pub(crate) fn adopt_sockets(&mut self) {
         self.watch_nothing();
@@ -112,6 +117,7 @@ impl Children {
 
     /// Closes all sockets, and removes their files.
     pub(crate) fn close_sockets(&mut self) {
+        self.sockets.discard();
         self.sockets.retain(|_| false);
         self.report_sockets();
     }

@@ -179,17 +179,22 @@ async fn hand_over(shared: &Rc<Shared>, new: New, origin: Origin) -> Result<Arc<
     // Before anything changes: if one cannot be opened, the active configuration stays.
     let opened = shared.children.borrow_mut().prepare_sockets(&groups::active(shared), &new.spec.programs);
     opened.map_err(|error| Problem::new(ProblemKind::BadConfiguration, format!("{error}; nothing was changed")))?;
-    open_listeners(shared, &new.spec.control)?;
+    // Whatever keeps the configuration from becoming active: what was opened for it is closed again.
+    let failed = |problem: Problem| {
+        shared.children.borrow_mut().discard_sockets();
+        problem
+    };
+    open_listeners(shared, &new.spec.control).map_err(failed)?;
     let (reply, replied) = oneshot::channel();
     let by = match origin {
         Origin::Client(principal) | Origin::Restart(principal) => Some(principal),
         Origin::Signal | Origin::Files | Origin::Source => None,
     };
     let order = Order::Configure { request: shared.new_request(), by, new: Box::new(new), reply };
-    shared.orders.send(order).await.map_err(|_| gone())?;
+    shared.orders.send(order).await.map_err(|_| failed(gone()))?;
     match replied.await {
         Ok(Outcome::Reloaded(plan)) => Ok(plan),
-        Ok(_) | Err(_) => Err(gone()),
+        Ok(_) | Err(_) => Err(failed(gone())),
     }
 }
 

@@ -90,13 +90,13 @@ impl TrustedPlace {
         // fchmod(2) refuses a descriptor that is opened for inspection only.
         let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
         let change = || {
-            if let Some((uid, gid)) = creation.owner {
-                let flags = libc::AT_EMPTY_PATH;
-                // SAFETY: the empty name is a C string.
-                check(unsafe { libc::fchownat(file.as_raw_fd(), c"".as_ptr(), uid, gid, flags) })?;
-            }
+            // The mode first: the owner may be one that only root can set.
             // SAFETY: `path` is a C string that lives through the call.
-            check(unsafe { libc::chmod(path.as_ptr(), creation.mode & 0o777) }).map(drop)
+            check(unsafe { libc::chmod(path.as_ptr(), creation.mode & 0o777) })?;
+            let Some((uid, gid)) = creation.owner else { return Ok(()) };
+            let flags = libc::AT_EMPTY_PATH;
+            // SAFETY: the empty name is a C string.
+            check(unsafe { libc::fchownat(file.as_raw_fd(), c"".as_ptr(), uid, gid, flags) }).map(drop)
         };
         self.act(change)
     }
