@@ -29,6 +29,7 @@ mod talk;
 mod terminal;
 
 use std::io::Write;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 pub use certificates::Authority;
@@ -91,10 +92,19 @@ pub fn skip(why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED {}: {why}", test.name().unwrap_or("a test"));
 }
 
-/// A port of this machine on which nothing listens, at least a moment ago.
+/// A port of this machine on which nothing listens, at least a moment ago. The kernel gives those from 32768 to clients, so no
+/// client takes it meanwhile, and each call has another one.
 pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    listener.expect("there is a free port").port()
+    static CALLS: AtomicU16 = AtomicU16::new(0);
+    const FIRST: u16 = 10_000;
+    const COUNT: u16 = 20_000;
+    let of_process = (std::process::id().wrapping_mul(61) % u32::from(COUNT)) as u16;
+    let is_free = |port: &u16| {
+        let place = (std::net::Ipv4Addr::LOCALHOST, *port);
+        std::net::TcpListener::bind(place).is_ok() && std::net::UdpSocket::bind(place).is_ok()
+    };
+    let next = || FIRST + (of_process + CALLS.fetch_add(1, Ordering::Relaxed) % COUNT) % COUNT;
+    std::iter::repeat_with(next).take(usize::from(COUNT)).find(is_free).expect("there is a free port")
 }
 
 /// Whether a test that takes minutes and prints figures is wanted. That it did not run is no fault of the machine.
