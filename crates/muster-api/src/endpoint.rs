@@ -169,7 +169,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
         query: &[WAIT, ROLLING],
         problems: RESTARTED,
         build: |select, query| {
-            let (wait, rolling) = (query.take_seconds("wait")?, query.take_positive("rolling")?);
+            let wait = query.take_seconds("wait")?;
+            let rolling = query.take_number("rolling", "must be a number, at least 1", |_| true)?;
             Ok(Route::Action { verb: Verb::Restart, select, wait, rolling })
         },
         ..ACT
@@ -338,7 +339,10 @@ pub const ENDPOINTS: &[Endpoint] = &[
         summary: "The programs that start by a schedule, and their next times",
         query: &[TIMES],
         answers: &[(200, "Schedule")],
-        build: |_, query| Ok(Route::Schedule { times: query.take_number("times", 1..=MOST_TIMES)? }),
+        build: |_, query| {
+            let fits = |times: &usize| (1..=MOST_TIMES).contains(times);
+            Ok(Route::Schedule { times: query.take_number("times", "must be a whole number from 1 to 20", fits)? })
+        },
         ..LOOK
     },
     Endpoint {

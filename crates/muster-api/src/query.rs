@@ -2,8 +2,7 @@
 //!
 //! An unknown parameter is an error rather than ignored: `?wiat=5` should not silently mean "do not wait".
 
-use std::num::NonZeroU32;
-use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::percent;
@@ -52,21 +51,16 @@ impl Query {
         if span > MAX_WAIT { Err(bad(name, "must be at most 1000000 seconds", &text)) } else { Ok(span) }
     }
 
-    /// Takes a number, at least 1, if it is given.
-    pub(crate) fn take_positive(&mut self, name: &str) -> Result<Option<NonZeroU32>, RouteError> {
-        let number = |text: String| text.parse().map_err(|_| bad(name, "must be a number, at least 1", &text));
-        self.take(name).map(number).transpose()
-    }
-
-    /// Takes a whole number within these bounds, if it is given.
-    pub(crate) fn take_number(
+    /// Takes a number, if it is given. `expected` says in words which ones fit.
+    pub(crate) fn take_number<N: FromStr>(
         &mut self,
         name: &str,
-        bounds: RangeInclusive<usize>,
-    ) -> Result<Option<usize>, RouteError> {
+        expected: &'static str,
+        fits: impl Fn(&N) -> bool,
+    ) -> Result<Option<N>, RouteError> {
         let Some(text) = self.take(name) else { return Ok(None) };
-        let number = text.parse().ok().filter(|number| bounds.contains(number));
-        number.map(Some).ok_or_else(|| bad(name, "must be a whole number from 1 to 20", &text))
+        let number = text.parse().ok().filter(fits);
+        number.map(Some).ok_or_else(|| bad(name, expected, &text))
     }
 
     /// Takes a flag: `?dry_run`, `?dry_run=true`; false if not given.

@@ -76,15 +76,16 @@ pub fn lacks(programs: &[Arc<ProgramSpec>], limits: OriginalLimits, accounts: &m
         programs.iter().filter(|program| is_another(program)).map(|program| program.name.as_str()).collect();
     let instances = programs.iter().map(|program| program.instances.len() as u64).sum();
     let lacks = lacks_rights(&own, &others).into_iter().chain(lacks_descriptors(instances, limits.nofile_hard));
-    let lacks = lacks.chain(lacks_memory(programs, muster_sys::oom::limit()));
-    lacks.chain(lacks_processors(programs, processors::usable())).collect()
+    let lacks = lacks.chain(lacks_memory(programs, muster_sys::oom::limit));
+    lacks.chain(lacks_processors(programs, processors::usable)).collect()
 }
 
-/// A program that may have more memory than the container: the kernel's limit comes first.
-fn lacks_memory(programs: &[Arc<ProgramSpec>], limit: Option<u64>) -> Option<String> {
+/// A program that may have more memory than the container: the kernel's limit comes first. The limit is asked for only if a
+/// program has one.
+fn lacks_memory(programs: &[Arc<ProgramSpec>], limit: fn() -> Option<u64>) -> Option<String> {
     let of = |program: &Arc<ProgramSpec>| program.instances.iter().filter_map(|it| Some(it.memory_max?.max)).max();
-    let limit = limit?;
     let (max, name) = programs.iter().filter_map(|program| Some((of(program)?, &program.name))).max()?;
+    let limit = limit()?;
     (max > limit).then(|| {
         let (max, limit) = (max >> 20, limit >> 20);
         format!(
@@ -95,13 +96,15 @@ fn lacks_memory(programs: &[Arc<ProgramSpec>], limit: Option<u64>) -> Option<Str
 }
 
 /// A program whose processors are not all ours. Its start may succeed, since a limit of ours alone can be lifted.
-fn lacks_processors(programs: &[Arc<ProgramSpec>], usable: Option<CpuSet>) -> Option<String> {
-    let usable = usable?;
-    let mut all = programs.iter().flat_map(|program| program.instances.iter().map(move |it| (program, it)));
-    let (name, cpus, missing) = all.find_map(|(program, instance)| {
-        let cpus = instance.process.scheduling.cpus.as_ref()?;
-        Some((&program.name, cpus, cpus.first_beyond(&usable)?))
-    })?;
+fn lacks_processors(programs: &[Arc<ProgramSpec>], usable: fn() -> Option<CpuSet>) -> Option<String> {
+    let mut chosen = programs
+        .iter()
+        .flat_map(|program| program.instances.iter().map(move |it| (&program.name, &it.process.scheduling.cpus)))
+        .filter_map(|(name, cpus)| Some((name, cpus.as_ref()?)))
+        .peekable();
+    chosen.peek()?;
+    let usable = usable()?;
+    let (name, cpus, missing) = chosen.find_map(|(name, cpus)| Some((name, cpus, cpus.first_beyond(&usable)?)))?;
     Some(format!(
         "cpus of {name:?} is {cpus}, and the daemon itself may use {usable}: processor {missing} may not be there"
     ))
