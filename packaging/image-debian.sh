@@ -12,6 +12,10 @@ if ! docker info >/dev/null 2>&1; then
 fi
 base=${MUSTER_BASE:-debian:bookworm-slim}
 if [ "$base" = bootstrap ]; then base=$(docker/bootstrap.sh); fi
+if ! docker image inspect "$base" >/dev/null 2>&1 && ! docker pull --quiet "$base" >/dev/null; then
+    echo "$0: $base is not here and cannot be pulled: MUSTER_BASE=bootstrap makes a Debian from the mirror of apt, none leaves muster-debian out" >&2
+    exit 1
+fi
 file=$out/muster-debian-image-$version-$(debian_arch "$native").tar.gz
 
 context=$work/$native/debian-context
