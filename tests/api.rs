@@ -2,11 +2,13 @@
 
 mod harness;
 
+use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use harness::{Daemon, End, Setting, both_places};
+use harness::{Daemon, End, Setting, both_places, wait_until};
 use serde_json::Value;
 
 const WEB: &str = "[program.web]\ncommand = \"sleep 1000\"\nstartsecs = 0\n";
@@ -327,6 +329,19 @@ fn a_killed_daemon_can_be_started_again_at_once_many_times() {
         daemon.kill_and_start_again();
         assert_eq!(daemon.client.get("/livez").status, 200);
     }
+    daemon.finish();
+}
+
+/// A child of a killed daemon has its daemon's lock until it executes its program. Here another process takes it over for a moment.
+#[test]
+fn a_lock_that_outlives_its_daemon_for_a_moment_is_waited_for() {
+    let mut daemon = Setting::supervising(WEB).start();
+    let mut heir = Command::new("flock").arg(daemon.path("sock.lock")).args(["sleep", "0.1"]).spawn().unwrap();
+    wait_until("it waits for the lock", || {
+        fs::read_to_string("/proc/locks").is_ok_and(|locks| locks.lines().any(|line| line.contains("-> FLOCK")))
+    });
+    daemon.kill_and_start_again();
+    assert!(heir.wait().unwrap().success());
     daemon.finish();
 }
 

@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use muster_listen::unix::{Socket, SocketError};
 use muster_listen::{Bound, NotOpened};
@@ -22,6 +24,11 @@ pub(crate) const USAGE: u8 = 2;
 /// Exit code when another daemon owns the socket.
 const TAKEN: u8 = 3;
 
+/// How long a socket may still belong to a daemon that was killed, and how often it is tried in that time: children that have
+/// not executed their programs yet keep open whatever their daemon had open, its lock included.
+const LAST_CHILDREN: Duration = Duration::from_millis(500);
+const LAST_CHILDREN_PAUSE: Duration = Duration::from_millis(5);
+
 /// The control socket, before the daemon becomes another user.
 pub(crate) enum Control {
     /// It is open, or there is none.
@@ -39,7 +46,8 @@ pub(crate) fn open_control(
     later: bool,
 ) -> Result<Control, u8> {
     let Some(path) = &spec.socket else { return Ok(Control::Settled(None)) };
-    let error = match Socket::open(path, (spec.mode, spec.owner.as_ref()), accounts) {
+    let open = || Socket::open(path, (spec.mode, spec.owner.as_ref()), accounts);
+    let error = match once_free(open, |error| matches!(error, SocketError::Taken(_))) {
         Ok(socket) => return Ok(Control::Settled(Some(socket))),
         Err(SocketError::Unusable(_)) if later => return Ok(Control::LeftToUser),
         Err(error) => NotOpened::from(error),
@@ -52,6 +60,17 @@ pub(crate) fn open_control(
     Ok(Control::Settled(None))
 }
 
+/// Tries again for a moment while another daemon has what is opened. Nothing runs yet that would have to wait.
+fn once_free<T, E>(mut open: impl FnMut() -> Result<T, E>, is_taken: impl Fn(&E) -> bool) -> Result<T, E> {
+    let until = Instant::now() + LAST_CHILDREN;
+    loop {
+        match open() {
+            Err(error) if is_taken(&error) && Instant::now() < until => thread::sleep(LAST_CHILDREN_PAUSE),
+            result => return result,
+        }
+    }
+}
+
 /// Opens the other listeners of the API, as far as they can be. An error is the exit code; everything has been said.
 pub(crate) fn open_listeners(
     spec: &ControlSpec,
@@ -60,7 +79,7 @@ pub(crate) fn open_listeners(
 ) -> Result<Vec<(ListenSpec, Vec<Bound>)>, u8> {
     let mut opened = Vec::new();
     for listener in &spec.listeners {
-        match muster_listen::open(listener, accounts) {
+        match once_free(|| muster_listen::open(listener, accounts), |error| matches!(error, NotOpened::Taken(_))) {
             Ok(bound) => opened.push((listener.clone(), bound)),
             // Others are tried again while the daemon runs.
             Err(error) => opening.refuse_listener(&error, &listener.address)?,
