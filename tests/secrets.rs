@@ -103,11 +103,9 @@ fn tried_once(name: &str, keys: &str) -> String {
 
 fn assert_failed(daemon: &Daemon, name: &str, reason: &str) {
     daemon.wait_for_state(name, "FATAL");
-    assert!(
-        daemon.log.lines().iter().any(|line| line.message == format!("cannot spawn: {reason}")),
-        "{}",
-        daemon.story()
-    );
+    let message = format!("cannot spawn: {reason}");
+    // The log may be written after the answer.
+    wait_until("the log says why", || daemon.log.lines().iter().any(|line| line.message == message));
     let why = daemon.ctl(&["why", name]).out;
     assert!(why.contains(reason), "{why}");
 }
