@@ -175,6 +175,12 @@ impl Access {
         })
     }
 
+    /// Whether the listener of this peer belongs to a configuration of supervisord.
+    pub fn is_of_supervisord(&self, peer: &Peer) -> bool {
+        let rules = self.listeners.get(&*peer.listener);
+        rules.is_some_and(|rules| matches!(rules.login, Login::Supervisord(_)))
+    }
+
     /// The comparison that decides about a login that [`admit`](Access::admit) has refused. `None` if it is wrong without one.
     pub fn to_verify(&self, peer: &Peer, header: &[u8]) -> Option<Verification> {
         let rules = self.listeners.get(&*peer.listener)?;

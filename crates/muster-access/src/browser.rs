@@ -65,6 +65,7 @@ pub fn check_host(request: &Provenance<'_>, names: &Names) -> Result<(), Foreign
 pub fn check_origin(request: &Provenance<'_>, scheme: &str, names: &Names) -> Result<(), Foreign> {
     let is_read = matches!(request.method, "GET" | "HEAD");
     let is_page = is_read && (request.path == "/" || request.path.starts_with("/ui/"));
+    let is_top = is_read && matches!(request.path, "/" | "/ui/");
     if let Some(origin) = request.origin {
         let origin = str::from_utf8(origin).map_err(|_| Foreign::Origin)?;
         let own = request.hosts.first().and_then(|host| str::from_utf8(host).ok());
@@ -78,7 +79,7 @@ pub fn check_origin(request: &Provenance<'_>, scheme: &str, names: &Names) -> Re
         }
     }
     let is_elsewhere = matches!(request.site, Some(b"cross-site" | b"same-site"));
-    let is_navigation = is_read && request.path == "/" && request.mode == Some(b"navigate");
+    let is_navigation = is_top && request.mode == Some(b"navigate");
     if is_elsewhere && !is_navigation {
         return Err(Foreign::Origin);
     }
@@ -224,6 +225,8 @@ mod tests {
         assert_eq!(check("POST", "/v1/x", Some("http://shop:9001"), Some("same-origin"), None), Ok(()));
         assert_eq!(check("POST", "/v1/x", Some("https://ops.example.org"), Some("cross-site"), None), Ok(()));
         assert_eq!(check("GET", "/", None, Some("cross-site"), Some("navigate")), Ok(()));
+        assert_eq!(check("GET", "/ui/", None, Some("cross-site"), Some("navigate")), Ok(()));
+        assert_eq!(check("GET", "/ui/app.js", None, Some("cross-site"), Some("no-cors")), Err(Foreign::Origin));
         assert_eq!(check("GET", "/ui/app.js", Some("http://evil"), None, None), Ok(()));
         for origin in ["http://evil", "https://shop:9001", "http://shop", "http://shop:9002", "null", ""] {
             assert_eq!(check("POST", "/v1/x", Some(origin), None, None), Err(Foreign::Origin), "{origin}");

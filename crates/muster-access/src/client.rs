@@ -29,14 +29,15 @@ pub struct Client {
     pub(crate) may_log_in: bool,
 }
 
-/// The least role that has a right.
-pub const fn role_for(right: Right) -> Role {
+/// The least role that has a right; `None` if every client has it.
+pub const fn role_for(right: Right) -> Option<Role> {
     match right {
-        Right::Health => Role::Health,
-        Right::Metrics => Role::Metrics,
-        Right::Read => Role::Read,
-        Right::Control => Role::Control,
-        Right::Admin => Role::Admin,
+        Right::None => None,
+        Right::Health => Some(Role::Health),
+        Right::Metrics => Some(Role::Metrics),
+        Right::Read => Some(Role::Read),
+        Right::Control => Some(Role::Control),
+        Right::Admin => Some(Role::Admin),
     }
 }
 
@@ -68,7 +69,7 @@ impl Client {
 
     /// Whether it has a right.
     pub fn may(&self, needed: Right) -> bool {
-        self.role.is_some_and(|role| role >= role_for(needed))
+        role_for(needed).is_none_or(|needed| self.role.is_some_and(|role| role >= needed))
     }
 
     /// Checks that it has a right. The error says how to get it.
@@ -77,11 +78,11 @@ impl Client {
             return Ok(());
         }
         let (what, key) = match needed {
-            Right::Health | Right::Metrics | Right::Read => ("look", "readonly_users or allow_users"),
+            Right::None | Right::Health | Right::Metrics | Right::Read => ("look", "readonly_users or allow_users"),
             Right::Control => ("control programs", "allow_users"),
             Right::Admin => ("shut the daemon down or execute commands", "allow_users"),
         };
-        let (principal, role) = (self.principal, role_for(needed).name());
+        let (principal, role) = (self.principal, needed.role());
         let has = self.role.map_or("none", Role::name);
         let detail = format!("{principal} may not {what}: this needs the role {role}, it has {has}");
         if self.may_log_in {

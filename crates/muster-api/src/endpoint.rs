@@ -9,6 +9,7 @@ mod problems;
 use self::problems::{ACTED, READ, RELOADED, RESTARTED, SCALED, SELECTED, SHUT_DOWN, SIGNALLED, WAITED, WRITTEN};
 use crate::JSON;
 use crate::METRICS;
+use crate::compatible::HTML;
 use crate::debug::{self, DebugPart};
 use crate::event::EVENT_STREAM;
 use crate::log::{JSON_LINES, LogQuery};
@@ -109,6 +110,8 @@ pub(crate) const LOOK: Endpoint = Endpoint {
 const CONTROL: Endpoint = Endpoint { method: Method::Post, needs: Right::Control, ..LOOK };
 const ACT: Endpoint =
     Endpoint { query: &[WAIT], answers: &[(200, "ActionReport"), (202, "ActionReport")], problems: ACTED, ..CONTROL };
+const PAGE: Endpoint =
+    Endpoint { needs: Right::None, media_type: HTML, answers: &[(200, "Text"), (304, "Nothing")], ..LOOK };
 const SOURCE: Endpoint = Endpoint { answers: &[(200, "Sources")], problems: &[ProblemKind::NoSuchSource], ..CONTROL };
 
 /// All routes.
@@ -461,7 +464,39 @@ pub const ENDPOINTS: &[Endpoint] = &[
         build: |_, _| Ok(Route::OpenApi),
         ..LOOK
     },
+    Endpoint {
+        operation: "showPage",
+        path: "/",
+        summary: "The page for browsers; without data, which it fetches with the rights of its user",
+        build: |_, query| page(false, query),
+        ..PAGE
+    },
+    Endpoint {
+        operation: "showPageBeside",
+        path: "/ui/",
+        summary: "The same page, where `/` is supervisord's",
+        build: |_, query| page(true, query),
+        ..PAGE
+    },
+    Endpoint {
+        operation: "getPageFile",
+        path: "/ui/{file}",
+        summary: "A file of the page",
+        media_type: "*/*",
+        problems: &[ProblemKind::NoSuchRoute],
+        build: |file, query| {
+            query.ignore();
+            Ok(Route::PageFile { file })
+        },
+        ..PAGE
+    },
 ];
+
+/// Addresses of pages are passed on with parameters of others, such as those of a search.
+fn page(is_beside: bool, query: &mut Query) -> Result<Route, RouteError> {
+    query.ignore();
+    Ok(Route::Page { is_beside })
+}
 
 fn action(verb: Verb, select: String, query: &mut Query) -> Result<Route, RouteError> {
     Ok(Route::Action { verb, select, wait: query.take_seconds("wait")?, rolling: None })

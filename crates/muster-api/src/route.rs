@@ -148,6 +148,16 @@ pub enum Route {
     Metrics,
     /// The description of this API.
     OpenApi,
+    /// The page for browsers.
+    Page {
+        /// Whether by its address beside supervisord's page, `/ui/`.
+        is_beside: bool,
+    },
+    /// A file of the page.
+    PageFile {
+        /// Its name.
+        file: String,
+    },
 }
 
 /// An action on instances.
@@ -325,6 +335,9 @@ impl Route {
             Route::Readyz => "getReadiness",
             Route::Metrics => "getMetrics",
             Route::OpenApi => "getOpenApi",
+            Route::Page { is_beside: false } => "showPage",
+            Route::Page { is_beside: true } => "showPageBeside",
+            Route::PageFile { .. } => "getPageFile",
         })
     }
 
@@ -360,6 +373,7 @@ impl Route {
             | Route::Exec { name }
             | Route::Scale { name }
             | Route::Source { name, .. } => name,
+            Route::PageFile { file } => file,
             Route::Debug { part } => part.name(),
             Route::Action { select, .. } | Route::Wait { select, .. } | Route::ProgramProcesses { select } => select,
             _ => "",

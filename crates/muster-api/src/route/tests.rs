@@ -37,6 +37,9 @@ fn examples() -> Vec<Route> {
         Route::Readyz,
         Route::Metrics,
         Route::OpenApi,
+        Route::Page { is_beside: false },
+        Route::Page { is_beside: true },
+        Route::PageFile { file: "app.js".to_owned() },
     ];
     routes.extend(Verb::ALL.map(action));
     routes.extend(SourceVerb::ALL.map(|verb| {

@@ -11,7 +11,7 @@ use hyper::header::{
 use hyper::http::request::Parts;
 use muster_access::browser::{Foreign, Provenance};
 use muster_access::{Client, Refusal, Source, Surface, Verification};
-use muster_api::{Compatible, Problem, ProblemKind, compatible};
+use muster_api::{Compatible, Problem, ProblemKind};
 use tracing::warn;
 
 use super::xmlrpc::page;
@@ -30,17 +30,22 @@ const MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 pub(super) fn check_browser(
     shared: &Shared,
     seat: &Seat,
-    surface: Surface,
+    interface: Option<Compatible>,
     head: &Parts,
     body: &Incoming,
 ) -> Result<(), Answer> {
     let access = shared.gate.access.borrow();
     // Forms of supervisord's page are judged there: they must come from the page itself.
-    let is_page = compatible(head.method.as_str(), head.uri.path()).is_some_and(|(it, _)| it == Compatible::Page);
-    let has_body = !body.is_end_stream() && !is_page;
+    let has_body = !body.is_end_stream() && interface != Some(Compatible::Page);
+    let surface = surface(interface);
     access
         .check_browser(&seat.peer, &provenance(head, has_body, &hosts(&head.headers)))
         .map_err(|foreign| refuse_foreign(surface, foreign))
+}
+
+/// The interface of the daemon that a request is for.
+pub(super) fn surface(interface: Option<Compatible>) -> Surface {
+    if interface.is_some() { Surface::Supervisord } else { Surface::Native }
 }
 
 /// Why a request has no client.
@@ -62,13 +67,21 @@ struct Attempt<'r> {
     source: Source,
 }
 
-/// The client that makes a request, or the refusal.
-pub(super) async fn admit(shared: &Shared, seat: &Seat, surface: Surface, head: &Parts) -> Result<Client, Answer> {
+/// The client that makes a request, or the refusal. A request that needs no right needs no login either.
+pub(super) async fn admit(
+    shared: &Shared,
+    seat: &Seat,
+    (surface, needs_right): (Surface, bool),
+    head: &Parts,
+) -> Result<Client, Answer> {
     let logins: Vec<&[u8]> = head.headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes).collect();
     let source = seat.peer.address.map(Source::from).or(seat.peer.uid.map(Source::of_user));
     let (Some(&login), Some(source)) = (logins.first(), source) else {
         let access = shared.gate.access.borrow();
-        return access.admit(&seat.peer, surface, logins).map_err(|refusal| ask(surface, refusal.is_of_supervisord));
+        return match access.admit(&seat.peer, surface, logins) {
+            Err(refusal) if needs_right || refusal.is_wrong => Err(ask(surface, refusal.is_of_supervisord)),
+            admitted => Ok(admitted.unwrap_or_else(|_| access.newcomer(&seat.peer))),
+        };
     };
     let attempt = Attempt { shared, seat, surface, logins: &logins, source };
     match attempt.look() {

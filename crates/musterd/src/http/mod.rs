@@ -15,6 +15,7 @@ mod log_body;
 mod logs;
 mod logtail;
 mod metrics;
+mod page;
 mod processes;
 mod queries;
 mod router;
