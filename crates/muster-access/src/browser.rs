@@ -86,6 +86,20 @@ pub fn check_origin(request: &Provenance<'_>, scheme: &str, names: &Names) -> Re
     check_type(request)
 }
 
+/// Whether a request of a session comes from a page of ours: cookies are also sent for pages at other ports of this host. Browsers
+/// that do not say where a request comes from may only read.
+pub fn is_of_own_page(request: &Provenance<'_>, scheme: &str) -> bool {
+    let host = request.hosts.first().and_then(|host| str::from_utf8(host).ok()).unwrap_or_default();
+    let is_own = |origin: &[u8]| origin.eq_ignore_ascii_case(format!("{scheme}://{host}").as_bytes());
+    let is_read = matches!(request.method, "GET" | "HEAD");
+    match (request.origin.map(is_own), request.site) {
+        (Some(false), _) => false,
+        (is_own, Some(site)) => site == b"same-origin" || (site == b"none" && (is_read || is_own.is_some())),
+        (Some(true), None) => true,
+        (None, None) => is_read,
+    }
+}
+
 /// A browser must send a type that no form can.
 fn check_type(request: &Provenance<'_>) -> Result<(), Foreign> {
     let is_browser = request.origin.is_some() || request.site.is_some() || request.has_cookie;
@@ -237,6 +251,38 @@ mod tests {
             assert_eq!(check("POST", "/", None, Some(site), Some("navigate")), Err(Foreign::Origin), "{site}");
         }
         assert_eq!(check("GET", "/v1/x", None, Some("none"), None), Ok(()), "typed by the user");
+    }
+
+    #[test]
+    fn a_session_is_used_by_pages_of_ours() {
+        let is_own = |method, origin: Option<&str>, site: Option<&str>| {
+            let (origin, site) = (origin.map(str::as_bytes), site.map(str::as_bytes));
+            let request = Provenance { method, hosts: &[b"shop:9001"], origin, site, ..Provenance::default() };
+            is_of_own_page(&request, "http")
+        };
+        let own = Some("http://shop:9001");
+        for (method, origin, site) in [
+            ("GET", None, None),
+            ("GET", None, Some("same-origin")),
+            ("HEAD", None, Some("none")),
+            ("POST", own, None),
+            ("POST", own, Some("same-origin")),
+            ("DELETE", None, Some("same-origin")),
+        ] {
+            assert!(is_own(method, origin, site), "{method} {origin:?} {site:?}");
+        }
+        for (method, origin, site) in [
+            ("POST", None, None),
+            ("DELETE", None, Some("none")),
+            ("GET", Some("http://shop:9002"), None),
+            ("GET", None, Some("same-site")),
+            ("GET", None, Some("cross-site")),
+            ("POST", own, Some("same-site")),
+            ("POST", Some("https://shop:9001"), Some("same-origin")),
+            ("POST", Some("null"), None),
+        ] {
+            assert!(!is_own(method, origin, site), "{method} {origin:?} {site:?}");
+        }
     }
 
     #[test]

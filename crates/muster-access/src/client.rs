@@ -3,6 +3,8 @@
 use muster_api::{Problem, ProblemKind, Right};
 use muster_spec::{Principal, Role};
 
+use crate::sessions::SessionNumber;
+
 /// The priority of a client where there is not enough for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rank {
@@ -25,6 +27,8 @@ pub struct Client {
     pub rank: Rank,
     /// Its process, on a Unix socket: it proves nothing, and gives no right.
     pub pid: Option<i32>,
+    /// Its session, if its login is one.
+    pub session: Option<SessionNumber>,
     /// Whether a login would give it another role.
     pub(crate) may_log_in: bool,
 }
@@ -49,17 +53,22 @@ impl Client {
             Some(Role::Control | Role::Admin) => Rank::Controller,
             _ => Rank::Onlooker,
         };
-        Client { principal, role, rank, pid: None, may_log_in: false }
+        Client { principal, role, rank, pid: None, session: None, may_log_in: false }
     }
 
     /// A client with this priority and no role.
     pub fn ranked(principal: Principal, rank: Rank) -> Client {
-        Client { principal, role: None, rank, pid: None, may_log_in: false }
+        Client { principal, role: None, rank, pid: None, session: None, may_log_in: false }
     }
 
     /// The same, with its process.
     pub fn of_process(self, pid: Option<i32>) -> Client {
         Client { pid, ..self }
+    }
+
+    /// The same, of a session.
+    pub fn of_session(self, session: SessionNumber) -> Client {
+        Client { session: Some(session), ..self }
     }
 
     /// Whether a login would give it another role.

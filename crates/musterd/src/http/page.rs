@@ -1,6 +1,7 @@
 //! The web page: its files, and the headers that keep a browser from doing anything else with them.
 //!
 //! [`muster_page`] has the files, compressed. The page has no data: its script asks the API, with the rights of its user.
+//! Only a client that may see states gets them in the page itself.
 
 use hyper::HeaderMap;
 use hyper::StatusCode;
@@ -8,10 +9,15 @@ use hyper::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName,
     HeaderValue, IF_NONE_MATCH, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
-use muster_api::{Problem, RouteError};
+use muster_access::Client;
+use muster_api::{Problem, Right, RouteError};
 use muster_page::{Asset, INDEX};
 use muster_server::body::Body;
 use muster_server::response::{self, Answer};
+use muster_server::tickets::Desk;
+
+use super::states;
+use crate::shared::Shared;
 
 /// Only files of this origin are executed, and no text ever becomes markup.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
@@ -28,9 +34,19 @@ const HEADERS: [(HeaderName, &str); 7] = [
     (VARY, "accept-encoding"),
 ];
 
-/// The page.
-pub(super) fn page(headers: &HeaderMap) -> Answer {
-    serve(muster_page::index(), headers)
+/// The page; with a table of states for browsers without JavaScript, if its client may see that.
+pub(super) async fn page(shared: &Shared, desk: &Desk, client: Client, headers: &HeaderMap) -> Answer {
+    let index = muster_page::index();
+    if !client.may(Right::Read) {
+        return serve(index, headers);
+    }
+    // It is useful without the table as well.
+    let Ok(ticket) = desk.answers.take(client, "request large responses") else { return serve(index, headers) };
+    let text = states::page_with_states(shared).await;
+    let mut answer = hyper::Response::new(Body::whole(text).with_ticket(ticket));
+    dress(&mut answer, index);
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
 }
 
 /// A file of it.
@@ -51,12 +67,16 @@ fn serve(asset: &'static Asset, headers: &HeaderMap) -> Answer {
     } else {
         hyper::Response::new(Body::whole(asset.inflate()))
     };
-    let of_answer = answer.headers_mut();
-    of_answer.extend(HEADERS.map(|(name, value)| (name, HeaderValue::from_static(value))));
-    of_answer.insert(CONTENT_TYPE, HeaderValue::from_static(asset.media_type));
+    dress(&mut answer, asset);
     // It consists of hexadecimal digits.
-    of_answer.extend(HeaderValue::try_from(tag).map(|tag| (ETAG, tag)));
+    answer.headers_mut().extend(HeaderValue::try_from(tag).map(|tag| (ETAG, tag)));
     answer
+}
+
+fn dress(answer: &mut Answer, asset: &Asset) {
+    let headers = answer.headers_mut();
+    headers.extend(HEADERS.map(|(name, value)| (name, HeaderValue::from_static(value))));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(asset.media_type));
 }
 
 /// Whether the client has this version (RFC 9110, 13.1.2).
@@ -71,9 +91,9 @@ fn is_known(headers: &HeaderMap, tag: &str) -> bool {
 
 /// Whether the client takes gzip (RFC 9110, 12.5.3).
 fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let lists = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|list| list.to_str().ok());
     let weight = |wanted: &str| {
-        let mut codings = lists.clone().flat_map(|list| list.split(','));
+        let lists = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|list| list.to_str().ok());
+        let mut codings = lists.flat_map(|list| list.split(','));
         codings.find_map(|coding| {
             let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
             let weight = parameters.trim().strip_prefix("q=").map_or(Ok(1.0), str::parse::<f32>);

@@ -16,8 +16,8 @@ use tracing::debug;
 
 use super::cors::Cors;
 use super::{
-    action, admission, config, debug, events, exec, logs, logtail, metrics, page, processes, queries, schedule, trace,
-    web, xmlrpc,
+    action, admission, config, debug, events, exec, logs, logtail, metrics, page, processes, queries, schedule,
+    session, simulate, stats, trace, web, xmlrpc,
 };
 use crate::access::reader;
 use crate::operations;
@@ -41,6 +41,7 @@ pub(super) async fn answer(shared: Rc<Shared>, desk: Desk, seat: Seat, request: 
     let interface = compatible(head.method.as_str(), target(&head), is_supervisords);
     let mut answer = by_interface(&shared, &desk, (&seat, interface), (&cors, &head, incoming)).await;
     cors.dress(&mut answer);
+    admission::ask_no_user(&head.headers, &mut answer);
     // supervisord's interfaces have its headers and no others.
     if interface.is_none() {
         let (name, version) = (HeaderName::from_static(API_HEADER), HeaderValue::from_static(API_VERSION));
@@ -157,6 +158,9 @@ fn is_large(route: &Route) -> bool {
             | Route::Metrics
             | Route::Schedule { .. }
             | Route::Config
+            | Route::Stats { .. }
+            | Route::Runs { .. }
+            | Route::Simulate
             | Route::CheckConfig
             | Route::Readyz
             | Route::OpenApi
@@ -242,7 +246,13 @@ impl Asked<'_> {
                 Ok(trace::follow(shared, span).map(|body| body.with_ticket(ticket)))
             }
             Route::Shutdown => action::shutdown(shared, by, body).await,
-            Route::Page { .. } => Ok(page::page(headers)),
+            Route::Session => Ok(session::show(shared, client, seat)),
+            Route::LogIn => session::log_in(shared, (client, seat), headers, body).await,
+            Route::LogOut => Ok(session::log_out(shared, client, seat, headers)),
+            Route::Stats { select } => stats::stats(shared, select.as_deref()).await,
+            Route::Runs { select, since } => stats::list(shared, select.as_deref(), since).await,
+            Route::Simulate => simulate::simulate(shared, body).await,
+            Route::Page { .. } => Ok(page::page(shared, desk, client, headers).await),
             Route::PageFile { file } => page::file(headers, &file),
         }
     }
