@@ -70,7 +70,7 @@ fn a_session_has_the_role_of_its_login_and_ends_with_it() {
     let status_of = |request: &str, headers: &str| status(&scene.head(request, headers, ""));
     assert_eq!(status_of("GET /v1/programs", &cookie), 200);
     assert_eq!(status_of("POST /v1/programs/web/restart", &format!("{cookie}{OWN}")), 202);
-    assert_eq!(status_of("POST /v1/shutdown", &format!("{cookie}{OWN}")), 403, "no more than the role");
+    assert_eq!(status_of("POST /v1/shutdown", &format!("{cookie}{OWN}")), 403, "as far as the role goes");
     // supervisord's addresses know no sessions.
     assert_eq!(status_of("GET /index.html", &cookie), 401);
     assert_eq!(status_of("GET /logtail/web", &cookie), 401);

@@ -68,6 +68,7 @@ fn a_crash_now_is_followed_by_what_the_policy_says() {
     let at_end =
         again["programs"].as_array().expect("a list").iter().find(|it| it["name"] == "web").expect("it is there");
     assert_eq!((&at_end["state"], &at_end["essential"]), (&json!("FATAL"), &json!(true)));
+    assert_eq!((&at_end["runs"], &at_end["restarts"]), (&json!(4), &json!(3)));
     assert_eq!(pids(), before, "nothing has happened");
     assert_eq!(daemon.client.get("/v1/programs/web").json()["state"], "RUNNING");
 }
@@ -75,7 +76,7 @@ fn a_crash_now_is_followed_by_what_the_policy_says() {
 #[test]
 fn a_simulation_goes_on_from_the_state_of_now() {
     let programs = "[program.flaky]\ncommand = [\"sh\", \"-c\", \"exit 1\"]\nstartsecs = 5\nstartretries = 9\n\
-                    backoff = { delay = \"1000s\", factor = 1, jitter = 0 }\n\
+                    backoff = { delay = \"1000s\", factor = 1, max = \"1000s\", jitter = 0 }\n\
                     [program.slow]\ncommand = [\"sh\", \"-c\", \"trap '' TERM; while :; do sleep 1; done\"]\nstopwaitsecs = 30\n\
                     [program.later]\ncommand = \"sleep 1\"\nschedule = \"@every 100s\"\n";
     let daemon = Setting::supervising(programs).start();
@@ -122,7 +123,7 @@ fn questions_that_make_no_sense_are_answered_with_the_reason() {
 fn a_flood_of_simulations_delays_nothing_else() {
     let scene = Scene::new();
     let programs = "[program.web]\ncommand = \"sleep 1000\"\nstartsecs = 0\n\
-                    backoff = { delay = \"1ms\", factor = 1, jitter = 0, retries = \"unlimited\" }\n";
+                    backoff = { delay = \"1ms\", factor = 1, jitter = 0 }\nstartretries = \"unlimited\"\n";
     let file = scene.place.path().join("read").display().to_string();
     let http = format!(
         "listen = [\"http://127.0.0.1:{}\"]\nuser.read = {{ role = \"read\", token_file = \"{file}\" }}",
@@ -187,7 +188,7 @@ fn resources_of_the_selected_instances_are_measured() {
 
 #[test]
 fn runs_are_listed_from_the_oldest_with_their_ends() {
-    let programs = "[program.flaky]\ncommand = [\"sh\", \"-c\", \"exit 3\"]\nstartsecs = 0\nstartretries = 2\nautorestart = true\n\
+    let programs = "[program.flaky]\ncommand = [\"sh\", \"-c\", \"exit 3\"]\nstartsecs = 0\nstartretries = 2\nrestart = \"always\"\n\
                     backoff = { delay = \"10ms\", factor = 1, jitter = 0 }\n[program.web]\ncommand = \"sleep 1000\"\n";
     let daemon = Setting::supervising(programs).start();
     daemon.wait_for_running("web");

@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::harness::free_port;
 use crate::{Scene, TOKEN};
 
-/// What curl prints with these options.
+/// The answer that curl gets with these options.
 fn curl(scene: &Scene, url: &str, options: &[&str]) -> String {
     let mut command = Command::new("curl");
     command.args(["-s", "-i", "--cacert", "ca.crt", "--max-time", "10", "-H", "Content-Type: application/json"]);

@@ -166,7 +166,7 @@ pub enum Route {
         /// Only runs that had not ended then; `None` is all that are known.
         since: Option<Since>,
     },
-    /// What would happen from now on.
+    /// Simulate the life of the daemon from now on.
     Simulate,
     /// The page for browsers.
     Page {

@@ -1,4 +1,4 @@
-//! What would happen from now on: `POST /v1/simulate`.
+//! Simulations of a living daemon: `POST /v1/simulate`.
 
 use std::collections::BTreeMap;
 
@@ -74,8 +74,10 @@ pub struct SimulatedProgram {
     pub name: String,
     /// Its state.
     pub state: String,
-    /// The number of its runs, counting a present one.
+    /// The number of its runs, counting the present one, or otherwise the last one.
     pub runs: u64,
+    /// How often it is started again from now on.
+    pub restarts: u64,
     /// Whether the container depends on it.
     pub essential: bool,
     /// How its last run ended.

@@ -1,4 +1,4 @@
-//! What would happen from now on: a copy of a living daemon's supervisor under a virtual clock, as data for its API.
+//! Simulations of a living daemon: a copy of its supervisor under a virtual clock, as data for its API.
 //!
 //! Nothing here reads a clock or knows of requests: the caller says when to stop.
 
@@ -112,6 +112,7 @@ fn program(lane: &Lane) -> SimulatedProgram {
         name: lane.name.clone(),
         state: lane.state.name().to_owned(),
         runs: lane.runs as u64,
+        restarts: lane.runs.saturating_sub(1) as u64,
         essential: lane.is_essential,
         last_end: lane.last.as_ref().map(|(end, _)| end.to_string()),
         decided: lane.last.as_ref().map(|(_, decided)| decided.clone()),

@@ -97,6 +97,7 @@ fn program() -> SimulatedProgram {
         name: "web:0".to_owned(),
         state: "FATAL".to_owned(),
         runs: 4,
+        restarts: 3,
         essential: true,
         last_end: Some("exit status 1".to_owned()),
         decided: Some("no restart: 3 of 3 restarts failed".to_owned()),

@@ -80,6 +80,7 @@ fn simulations() -> Vec<(&'static str, Value)> {
         ("name", string()),
         ("state", string()),
         ("runs", count()),
+        ("restarts", count()),
         ("essential", boolean()),
         ("last_end", or_null(string())),
         ("decided", or_null(string())),

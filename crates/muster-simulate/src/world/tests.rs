@@ -172,7 +172,7 @@ fn an_oom_kill_is_told_from_another_sigkill() {
 fn a_copy_lives_on_as_the_original() {
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
     let path = directory.path().join("scenario.toml");
-    let text = "[program.web]\nautorestart = true\nstartsecs = 1\nstartretries = 12\n\
+    let text = "[program.web]\nrestart = \"always\"\nstartsecs = 1\nstartretries = 12\n\
                 [program.timer]\nschedule = \"*/5 * * * *\"\n[program.db]\ndepends_on = [\"web\"]\n";
     std::fs::write(&path, text).expect("the directory is ours");
     let read = crate::scenario::load_scenario(&path, &|_| None, "host", &muster_config::open_any);

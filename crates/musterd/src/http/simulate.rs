@@ -1,7 +1,7 @@
 //! `POST /v1/simulate`: lets a copy of the living rules live on, on a thread of its own.
 //!
 //! The loop only copies the supervisor. At most one simulation runs, for a second and some thousand changes at most, and then none
-//! for as long as it took, so that clients take no more than half of a processor for it.
+//! for as long as it took, so that clients take at most half of a processor for it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
