@@ -1,4 +1,4 @@
-//! Compresses the files of `page/` and lists them in `files.rs`, with the same bytes for the same files: no time, no name of this
+//! Squeezes and compresses the files of `page/` and lists them in `files.rs`, with the same bytes for the same files: no time, no name of this
 //! machine, and an order of their names.
 
 use std::error::Error;
@@ -6,6 +6,9 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+
+#[path = "src/squeeze.rs"]
+mod squeeze;
 
 use flate2::{Compression, GzBuilder};
 use sha2::{Digest, Sha256};
@@ -50,7 +53,11 @@ fn entry(path: &Path, out: &Path) -> Result<String, Box<dyn Error>> {
     else {
         return Err(format!("page/{name}: not a file of a known type with a name of small letters").into());
     };
-    let bytes = fs::read(path)?;
+    let mut bytes = fs::read(path)?;
+    if matches!(ending, "js" | "css") {
+        let squeezed = squeeze::squeezed(std::str::from_utf8(&bytes)?).map_err(|error| format!("page/{name}: {error}"))?;
+        bytes = squeezed.into_bytes();
+    }
     let mut encoder = GzBuilder::new().mtime(0).operating_system(UNKNOWN).write(Vec::new(), Compression::best());
     encoder.write_all(&bytes)?;
     fs::write(out.join(name).with_extension(format!("{ending}.gz")), encoder.finish()?)?;

@@ -29,6 +29,8 @@ pub struct InstanceStats {
     pub memory: u64,
     /// The processor time of the processes of its run that have not ended, in seconds.
     pub cpu_seconds: f64,
+    /// How many of its runs the restart policy has started.
+    pub restarts: u64,
 }
 
 /// The runs of one instance.

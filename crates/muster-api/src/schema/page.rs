@@ -24,6 +24,7 @@ pub(super) fn all() -> Vec<(&'static str, Value)> {
         ("processes", count()),
         ("memory", count()),
         ("cpu_seconds", number()),
+        ("restarts", count()),
     ]);
     let runs = object(&[
         ("name", string()),

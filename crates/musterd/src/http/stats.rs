@@ -42,6 +42,7 @@ pub(super) async fn stats(shared: &Shared, selection: Option<&str>) -> Result<An
             processes: used.map_or(0, |used| used.processes),
             memory: used.map_or(0, |used| used.rss_bytes),
             cpu_seconds: used.map_or(0.0, |used| used.cpu_time.as_secs_f64()),
+            restarts: shared.program_counters.borrow().of(instance.id()).restarts,
         };
         serde_json::to_writer(text, &stats)
     });
