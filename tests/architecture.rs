@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The dependencies allowed between our crates. Two ends of a pipe that share no code can be changed one at a time.
-const ARROWS: [(&str, &[&str]); 27] = [
+const ARROWS: [(&str, &[&str]); 28] = [
     ("crates/muster-spec", &[]),
     ("crates/muster-core", &["muster-spec"]),
     ("crates/muster-config", &["muster-spec", "muster-schedule"]),
@@ -17,6 +17,7 @@ const ARROWS: [(&str, &[&str]); 27] = [
     ("crates/muster-exec", &["muster-spec", "muster-sys"]),
     ("crates/muster-api", &[]),
     ("crates/muster-manual", &[]),
+    ("crates/muster-page", &[]),
     ("crates/muster-access", &["muster-spec", "muster-api"]),
     ("crates/muster-listen", &["muster-spec", "muster-sys", "muster-tls"]),
     ("crates/muster-tls", &["muster-spec", "muster-api"]),
@@ -71,6 +72,7 @@ const ARROWS: [(&str, &[&str]); 27] = [
             "muster-listen",
             "muster-logging",
             "muster-notify",
+            "muster-page",
             "muster-probes",
             "muster-schedule",
             "muster-secrets",
@@ -88,7 +90,8 @@ const ARROWS: [(&str, &[&str]); 27] = [
 ];
 
 /// Files with more than 500 lines, each with the reason.
-const LONG_FILES: [(&str, &str); 2] = [
+const LONG_FILES: [(&str, &str); 3] = [
+    ("crates/muster-api/src/endpoint.rs", "the one list of all routes"),
     ("crates/muster-config/src/keys.rs", "the one list of all keys"),
     (
         "crates/muster-core/tests/exhaustive/model.rs",

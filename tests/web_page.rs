@@ -232,7 +232,7 @@ fn an_onlooker_may_look_and_not_act() {
         let output = command.arg(daemon.socket()).arg(format!("http://h{path}")).output().expect("setpriv");
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
-    for path in ["/", "/tail.html?processname=web", "/ok.html"] {
+    for path in ["/index.html", "/?message=x", "/tail.html?processname=web", "/ok.html"] {
         assert_eq!([ask(ONLOOKER, path), ask("12349", path)], ["200", "403"], "{path}");
     }
     for path in ["/?action=stop&processname=web", "/?action=stopall", "/?action=refresh", "/?action=bogus"] {

@@ -25,6 +25,10 @@ impl fmt::Display for Asked {
 }
 
 fn rank(role: &str) -> usize {
+    // Each client may get the page, and log in.
+    if role == "none" {
+        return 0;
+    }
     ROLES.iter().position(|one| *one == role).expect("it is a role")
 }
 
@@ -35,8 +39,8 @@ pub(crate) fn requests(daemon: &Daemon) -> Vec<Asked> {
     for (path, operations) in document["paths"].as_object().expect("there are paths") {
         for (method, operation) in operations.as_object().expect("there are methods") {
             let needs = operation["security"][1]["bearer"][0].as_str().expect("each names its role");
-            let (path, mut query) =
-                (path.replace("{name}", "web").replace("{select}", "web").replace("{part}", "loop"), "");
+            let path = path.replace("{name}", "web").replace("{select}", "web");
+            let (path, mut query) = (path.replace("{part}", "loop").replace("{file}", "app.js"), "");
             // A client that may shut the daemon down must not do so here.
             let body = if path == "/v1/shutdown" { "{\"timeout\": -1}" } else { "" };
             if operation["operationId"] == "waitForPrograms" {
@@ -79,7 +83,7 @@ fn each_route_is_for_its_role_and_those_above() {
 
 /// Answers there have the original's headers and no others.
 fn is_supervisords(line: &str) -> bool {
-    ["/RPC2", "tail", ".html", " / "].iter().any(|part| format!("{line} ").contains(part))
+    ["/RPC2", "tail", ".html"].iter().any(|part| format!("{line} ").contains(part))
 }
 
 pub(crate) fn check(what: &str, status: u16, may: bool, denied: u16) {

@@ -8,6 +8,7 @@ mod floods;
 mod moves;
 mod never_open;
 mod rotation;
+mod sessions;
 mod ways;
 
 use std::fs;

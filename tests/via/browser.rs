@@ -44,6 +44,12 @@ fn a_browser_reaches_the_daemon_through_the_command_with_the_printed_key() {
     assert_eq!(request(port, "POST /v1/programs/idle/stop", &evil).0, 403);
     assert_eq!(far.daemon.state("idle"), "RUNNING");
     assert_eq!(request(port, "GET /v1/nothing", &cookie).0, 404);
+    // The page is the daemon's, with its policy, and its script works with the rights of the command's user.
+    let (_, page) = request(port, "GET /", &cookie);
+    assert!(page.contains("/ui/app.js") && page.contains("content-security-policy: default-src 'none'"), "{page}");
+    assert_eq!(request(port, "GET /ui/app.js", &format!("{cookie}accept-encoding: identity\r\n")).0, 200);
+    let (_, session) = request(port, "GET /v1/session", &cookie);
+    assert!(session.contains("\"role\":\"admin\"") && session.contains("\"may_log_in\":false"), "{session}");
 
     // Followed events end with the browser, and everything with musterctl.
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");

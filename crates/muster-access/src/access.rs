@@ -16,6 +16,7 @@ use crate::browser::{self, Foreign, Names, Provenance};
 use crate::client::{Client, Rank};
 use crate::crypt::{Verification, Verified};
 use crate::identity::{self, Identity};
+use crate::proof::Proof;
 use crate::secret::{Secret, same};
 
 /// The process at the other end of a connection.
@@ -51,7 +52,16 @@ pub struct Certificate {
     pub names: Vec<String>,
 }
 
+fn scheme(peer: &Peer) -> &'static str {
+    if peer.is_secure() { "https" } else { "http" }
+}
+
 impl Peer {
+    /// Whether the connection is encrypted.
+    pub fn is_secure(&self) -> bool {
+        matches!(self.security, Security::Tls(_))
+    }
+
     fn certificate(&self) -> Option<&Certificate> {
         match &self.security {
             Security::Tls(certificate) => certificate.as_deref(),
@@ -175,6 +185,12 @@ impl Access {
         })
     }
 
+    /// Whether the listener of this peer belongs to a configuration of supervisord.
+    pub fn is_of_supervisord(&self, peer: &Peer) -> bool {
+        let rules = self.listeners.get(&*peer.listener);
+        rules.is_some_and(|rules| matches!(rules.login, Login::Supervisord(_)))
+    }
+
     /// The comparison that decides about a login that [`admit`](Access::admit) has refused. `None` if it is wrong without one.
     pub fn to_verify(&self, peer: &Peer, header: &[u8]) -> Option<Verification> {
         let rules = self.listeners.get(&*peer.listener)?;
@@ -187,6 +203,47 @@ impl Access {
         let rules = self.listeners.get(&*peer.listener).filter(|rules| matches!(rules.login, Login::Identities))?;
         let identity = self.identities.iter().find(|identity| verified.is_of(identity))?;
         Some(Client::new(Principal::Identity(identity.name), Some(identity.role.min(rules.cap)), false))
+    }
+
+    /// The login in this header, which was right, for a session. `verified` is the result of its comparison with a hash.
+    pub fn proof(&self, peer: &Peer, header: &[u8], verified: Option<&Verified>) -> Option<Proof> {
+        let (rules, sent) = (self.listeners.get(&*peer.listener)?, authorization::parse(header)?);
+        match &rules.login {
+            Login::Identities => {
+                let of_verified = |verified: &Verified| {
+                    let identity = self.identities.iter().find(|identity| verified.is_of(identity))?;
+                    Some(Proof::of_verified(identity, verified))
+                };
+                let plain = identity::find(&self.identities, &sent);
+                plain.map(|identity| Proof::of_identity(identity, &sent)).or_else(|| of_verified(verified?))
+            }
+            Login::Supervisord(Some((name, password))) => Some(Proof::of_supervisord(name, password)),
+            Login::Supervisord(None) => None,
+        }
+    }
+
+    /// The client that makes a request of a session, unless its login is no longer right. `None` also for a client that is known
+    /// by its certificate.
+    pub fn admit_session(&self, peer: &Peer, proof: &Proof) -> Option<Client> {
+        let rules = self.listeners.get(&*peer.listener)?;
+        let role = match &rules.login {
+            _ if self.by_certificate(peer, rules).is_some() => return None,
+            Login::Identities => self.identities.iter().find(|identity| proof.is_of(identity))?.role,
+            Login::Supervisord(Some((name, password))) if proof.is_of_supervisord(name, password) => Role::Control,
+            Login::Supervisord(_) => return None,
+        };
+        Some(Client::new(Principal::Identity(proof.name()), Some(role.min(rules.cap)), false))
+    }
+
+    /// Whether the login of a session is right at any listener.
+    pub fn knows(&self, proof: &Proof) -> bool {
+        let is_of = |rules: &Rules| match &rules.login {
+            Login::Identities => self.identities.iter().any(|identity| proof.is_of(identity)),
+            Login::Supervisord(login) => {
+                login.as_ref().is_some_and(|(name, password)| proof.is_of_supervisord(name, password))
+            }
+        };
+        self.listeners.values().any(is_of)
     }
 
     /// The client that makes a request. `authorization` are the values of all headers of this name.
@@ -231,8 +288,13 @@ impl Access {
         if !matches!(rules.login, Login::Supervisord(Some(_))) {
             browser::check_host(request, &names)?;
         }
-        let scheme = if matches!(peer.security, Security::Tls(_)) { "https" } else { "http" };
-        browser::check_origin(request, scheme, &names)
+        browser::check_origin(request, scheme(peer), &names)
+    }
+
+    /// Whether a browser makes this request for a page of this listener, as far as it says: a request of a session that changes
+    /// something must say so.
+    pub fn is_of_own_page(&self, peer: &Peer, request: &Provenance<'_>) -> bool {
+        browser::is_of_own_page(request, scheme(peer))
     }
 
     /// Whether web pages of some other origin may read answers to this peer. Browsers do not reach Unix sockets.

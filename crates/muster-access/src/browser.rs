@@ -65,6 +65,7 @@ pub fn check_host(request: &Provenance<'_>, names: &Names) -> Result<(), Foreign
 pub fn check_origin(request: &Provenance<'_>, scheme: &str, names: &Names) -> Result<(), Foreign> {
     let is_read = matches!(request.method, "GET" | "HEAD");
     let is_page = is_read && (request.path == "/" || request.path.starts_with("/ui/"));
+    let is_top = is_read && matches!(request.path, "/" | "/ui/");
     if let Some(origin) = request.origin {
         let origin = str::from_utf8(origin).map_err(|_| Foreign::Origin)?;
         let own = request.hosts.first().and_then(|host| str::from_utf8(host).ok());
@@ -78,11 +79,25 @@ pub fn check_origin(request: &Provenance<'_>, scheme: &str, names: &Names) -> Re
         }
     }
     let is_elsewhere = matches!(request.site, Some(b"cross-site" | b"same-site"));
-    let is_navigation = is_read && request.path == "/" && request.mode == Some(b"navigate");
+    let is_navigation = is_top && request.mode == Some(b"navigate");
     if is_elsewhere && !is_navigation {
         return Err(Foreign::Origin);
     }
     check_type(request)
+}
+
+/// Whether a request of a session comes from a page of ours: cookies are also sent for pages at other ports of this host. Browsers
+/// that do not say where a request comes from may only read.
+pub fn is_of_own_page(request: &Provenance<'_>, scheme: &str) -> bool {
+    let host = request.hosts.first().and_then(|host| str::from_utf8(host).ok()).unwrap_or_default();
+    let is_own = |origin: &[u8]| origin.eq_ignore_ascii_case(format!("{scheme}://{host}").as_bytes());
+    let is_read = matches!(request.method, "GET" | "HEAD");
+    match (request.origin.map(is_own), request.site) {
+        (Some(false), _) => false,
+        (is_own, Some(site)) => site == b"same-origin" || (site == b"none" && (is_read || is_own.is_some())),
+        (Some(true), None) => true,
+        (None, None) => is_read,
+    }
 }
 
 /// A browser must send a type that no form can.
@@ -224,6 +239,8 @@ mod tests {
         assert_eq!(check("POST", "/v1/x", Some("http://shop:9001"), Some("same-origin"), None), Ok(()));
         assert_eq!(check("POST", "/v1/x", Some("https://ops.example.org"), Some("cross-site"), None), Ok(()));
         assert_eq!(check("GET", "/", None, Some("cross-site"), Some("navigate")), Ok(()));
+        assert_eq!(check("GET", "/ui/", None, Some("cross-site"), Some("navigate")), Ok(()));
+        assert_eq!(check("GET", "/ui/app.js", None, Some("cross-site"), Some("no-cors")), Err(Foreign::Origin));
         assert_eq!(check("GET", "/ui/app.js", Some("http://evil"), None, None), Ok(()));
         for origin in ["http://evil", "https://shop:9001", "http://shop", "http://shop:9002", "null", ""] {
             assert_eq!(check("POST", "/v1/x", Some(origin), None, None), Err(Foreign::Origin), "{origin}");
@@ -234,6 +251,38 @@ mod tests {
             assert_eq!(check("POST", "/", None, Some(site), Some("navigate")), Err(Foreign::Origin), "{site}");
         }
         assert_eq!(check("GET", "/v1/x", None, Some("none"), None), Ok(()), "typed by the user");
+    }
+
+    #[test]
+    fn a_session_is_used_by_pages_of_ours() {
+        let is_own = |method, origin: Option<&str>, site: Option<&str>| {
+            let (origin, site) = (origin.map(str::as_bytes), site.map(str::as_bytes));
+            let request = Provenance { method, hosts: &[b"shop:9001"], origin, site, ..Provenance::default() };
+            is_of_own_page(&request, "http")
+        };
+        let own = Some("http://shop:9001");
+        for (method, origin, site) in [
+            ("GET", None, None),
+            ("GET", None, Some("same-origin")),
+            ("HEAD", None, Some("none")),
+            ("POST", own, None),
+            ("POST", own, Some("same-origin")),
+            ("DELETE", None, Some("same-origin")),
+        ] {
+            assert!(is_own(method, origin, site), "{method} {origin:?} {site:?}");
+        }
+        for (method, origin, site) in [
+            ("POST", None, None),
+            ("DELETE", None, Some("none")),
+            ("GET", Some("http://shop:9002"), None),
+            ("GET", None, Some("same-site")),
+            ("GET", None, Some("cross-site")),
+            ("POST", own, Some("same-site")),
+            ("POST", Some("https://shop:9001"), Some("same-origin")),
+            ("POST", Some("null"), None),
+        ] {
+            assert!(!is_own(method, origin, site), "{method} {origin:?} {site:?}");
+        }
     }
 
     #[test]

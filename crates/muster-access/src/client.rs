@@ -3,6 +3,8 @@
 use muster_api::{Problem, ProblemKind, Right};
 use muster_spec::{Principal, Role};
 
+use crate::sessions::SessionNumber;
+
 /// The priority of a client where there is not enough for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rank {
@@ -25,18 +27,21 @@ pub struct Client {
     pub rank: Rank,
     /// Its process, on a Unix socket: it proves nothing, and gives no right.
     pub pid: Option<i32>,
+    /// Its session, if its login is one.
+    pub session: Option<SessionNumber>,
     /// Whether a login would give it another role.
     pub(crate) may_log_in: bool,
 }
 
-/// The least role that has a right.
-pub const fn role_for(right: Right) -> Role {
+/// The least role that has a right; `None` if every client has it.
+pub const fn role_for(right: Right) -> Option<Role> {
     match right {
-        Right::Health => Role::Health,
-        Right::Metrics => Role::Metrics,
-        Right::Read => Role::Read,
-        Right::Control => Role::Control,
-        Right::Admin => Role::Admin,
+        Right::None => None,
+        Right::Health => Some(Role::Health),
+        Right::Metrics => Some(Role::Metrics),
+        Right::Read => Some(Role::Read),
+        Right::Control => Some(Role::Control),
+        Right::Admin => Some(Role::Admin),
     }
 }
 
@@ -48,17 +53,22 @@ impl Client {
             Some(Role::Control | Role::Admin) => Rank::Controller,
             _ => Rank::Onlooker,
         };
-        Client { principal, role, rank, pid: None, may_log_in: false }
+        Client { principal, role, rank, pid: None, session: None, may_log_in: false }
     }
 
     /// A client with this priority and no role.
     pub fn ranked(principal: Principal, rank: Rank) -> Client {
-        Client { principal, role: None, rank, pid: None, may_log_in: false }
+        Client { principal, role: None, rank, pid: None, session: None, may_log_in: false }
     }
 
     /// The same, with its process.
     pub fn of_process(self, pid: Option<i32>) -> Client {
         Client { pid, ..self }
+    }
+
+    /// The same, of a session.
+    pub fn of_session(self, session: SessionNumber) -> Client {
+        Client { session: Some(session), ..self }
     }
 
     /// Whether a login would give it another role.
@@ -68,7 +78,7 @@ impl Client {
 
     /// Whether it has a right.
     pub fn may(&self, needed: Right) -> bool {
-        self.role.is_some_and(|role| role >= role_for(needed))
+        role_for(needed).is_none_or(|needed| self.role.is_some_and(|role| role >= needed))
     }
 
     /// Checks that it has a right. The error says how to get it.
@@ -77,11 +87,11 @@ impl Client {
             return Ok(());
         }
         let (what, key) = match needed {
-            Right::Health | Right::Metrics | Right::Read => ("look", "readonly_users or allow_users"),
+            Right::None | Right::Health | Right::Metrics | Right::Read => ("look", "readonly_users or allow_users"),
             Right::Control => ("control programs", "allow_users"),
             Right::Admin => ("shut the daemon down or execute commands", "allow_users"),
         };
-        let (principal, role) = (self.principal, role_for(needed).name());
+        let (principal, role) = (self.principal, needed.role());
         let has = self.role.map_or("none", Role::name);
         let detail = format!("{principal} may not {what}: this needs the role {role}, it has {has}");
         if self.may_log_in {

@@ -57,6 +57,16 @@ impl Identity {
             || self.cert.as_ref().is_some_and(|own| certificate.names.contains(own))
     }
 
+    /// Whether this is one of its tokens.
+    pub(crate) fn has_token(&self, token: &Secret) -> bool {
+        self.tokens.iter().any(|own| own.is_same(token))
+    }
+
+    /// Whether this is its password.
+    pub(crate) fn has_password(&self, password: &Secret) -> bool {
+        self.password.as_ref().is_some_and(|own| own.is_same(password))
+    }
+
     /// Whether this is its login, as far as no hash has to be computed. Looks at all of its secrets, so the time does not show which one was nearly right.
     fn is_logged_in_by(&self, sent: &Authorization) -> Choice {
         match sent {

@@ -13,7 +13,9 @@ mod client;
 mod crypt;
 mod identity;
 mod logins;
+mod proof;
 mod secret;
+pub mod sessions;
 mod throttle;
 
 pub use access::{Access, Certificate, Peer, Refusal, Security, Surface, Users};
@@ -21,5 +23,7 @@ pub use authorization::{Authorization, parse as parse_authorization};
 pub use client::{Client, Rank, role_for};
 pub use crypt::{Verification, Verified};
 pub use logins::Logins;
+pub use proof::Proof;
 pub use secret::Secret;
+pub use sessions::{SessionNumber, Sessions};
 pub use throttle::Source;

@@ -35,6 +35,15 @@ impl Secret {
         text.strip_prefix(SHA1).map_or_else(|| Secret::plain(text), |hash| Secret::Sha1(hash.to_owned()))
     }
 
+    /// Whether both are kept as the same hash.
+    pub(crate) fn is_same(&self, other: &Secret) -> bool {
+        match (self, other) {
+            (Secret::Sha256(one), Secret::Sha256(other)) => one == other,
+            (Secret::Sha1(one), Secret::Sha1(other)) => one == other,
+            _ => false,
+        }
+    }
+
     /// Whether this is what was sent.
     pub fn matches(&self, sent: &str) -> Choice {
         match self {

@@ -1,5 +1,5 @@
 //! The addresses of supervisord's interfaces, which are beside the API's own: entries of the same kind, with the right that
-//! each needs.
+//! each needs. `/` is shared: see [`compatible`].
 
 use crate::endpoint::{Endpoint, LOOK, Method};
 use crate::right::Right;
@@ -27,7 +27,7 @@ impl Compatible {
 }
 
 const TEXT: &str = "text/plain;charset=utf-8";
-const HTML: &str = "text/html;charset=utf-8";
+pub(crate) const HTML: &str = "text/html;charset=utf-8";
 const XML: &str = "text/xml";
 
 const LOG: Endpoint = Endpoint { media_type: TEXT, answers: &[(200, "Text")], ..LOOK };
@@ -71,12 +71,11 @@ pub const COMPATIBLE: &[(Compatible, Endpoint)] = &[
         Compatible::Page,
         Endpoint {
             operation: "showStatus",
-            path: "/",
+            path: "/index.html",
             summary: "supervisord's page: all instances, with buttons",
             ..PAGE
         },
     ),
-    (Compatible::Page, Endpoint { operation: "showIndex", path: "/index.html", summary: "The same page", ..PAGE }),
     (
         Compatible::Page,
         Endpoint {
@@ -98,12 +97,25 @@ pub const COMPATIBLE: &[(Compatible, Endpoint)] = &[
     ),
 ];
 
-/// The interface that a request is for, with the right that it needs at least. `None` is the API's own.
-pub fn compatible(method: &str, path: &str) -> Option<(Compatible, Right)> {
+/// The interface that a request is for, with the right that it needs at least. `None` is the API's own. `is_supervisords` is
+/// whether the listener belongs to a configuration of supervisord: elsewhere `/` is our own page, unless the request is one of
+/// supervisord's forms or has its parameters.
+pub fn compatible(method: &str, target: &str, is_supervisords: bool) -> Option<(Compatible, Right)> {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
     // The page has no other methods; XML-RPC and logs refuse them themselves.
-    let takes = |interface| interface != Compatible::Page || matches!(method, "GET" | "POST");
+    let takes = |interface| match interface {
+        Compatible::Page if path == "/" && !is_supervisords => method == "POST" || method == "GET" && is_form(query),
+        Compatible::Page => matches!(method, "GET" | "POST"),
+        _ => true,
+    };
     let found = COMPATIBLE.iter().find(|(interface, _)| interface.has(path) && takes(*interface));
     found.map(|(interface, endpoint)| (*interface, endpoint.needs))
+}
+
+/// Whether a query is one of supervisord's page.
+fn is_form(query: &str) -> bool {
+    let mut names = query.split('&').filter_map(|pair| pair.split('=').next());
+    names.any(|name| ["action", "processname", "message"].contains(&name))
 }
 
 #[cfg(test)]
@@ -116,14 +128,30 @@ mod tests {
         for (interface, endpoint) in COMPATIBLE {
             let path = endpoint.path.replace("{name}", "web:0/stderr");
             let method = endpoint.method.name();
-            assert_eq!(compatible(method, &path), Some((*interface, endpoint.needs)), "{path}");
+            assert_eq!(compatible(method, &path, false), Some((*interface, endpoint.needs)), "{path}");
             assert!(Route::parse(method, &path).is_err(), "{path} is a route, too");
         }
         for (method, path) in
             [("GET", "/v1/info"), ("PUT", "/"), ("DELETE", "/index.html"), ("GET", "/x"), ("GET", "/rpc2")]
         {
-            assert_eq!(compatible(method, path), None, "{method} {path}");
+            assert_eq!(compatible(method, path, true), None, "{method} {path}");
         }
-        assert_eq!(compatible("GET", "/RPC2x").map(|(interface, _)| interface), Some(Compatible::Rpc));
+        assert_eq!(compatible("GET", "/RPC2x", false).map(|(interface, _)| interface), Some(Compatible::Rpc));
+    }
+
+    #[test]
+    fn the_root_is_supervisords_where_its_configuration_is_and_for_its_forms() {
+        let is_supervisords = |method, target, listener| {
+            compatible(method, target, listener).is_some_and(|(interface, _)| interface == Compatible::Page)
+        };
+        for target in ["/", "/?x=1", "/?actions=1", "/?x=action"] {
+            assert!(is_supervisords("GET", target, true), "{target}");
+            assert!(!is_supervisords("GET", target, false), "{target}");
+            assert!(Route::parse("GET", target).is_ok(), "{target}");
+        }
+        for target in ["/?action=stop&processname=web", "/?message=x", "/?x&processname=y", "/index.html", "//"] {
+            assert!(is_supervisords("GET", target, true) && is_supervisords("GET", target, false), "{target}");
+        }
+        assert!(is_supervisords("POST", "/", false) && !is_supervisords("HEAD", "/", false));
     }
 }

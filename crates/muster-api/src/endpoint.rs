@@ -6,16 +6,19 @@
 
 mod problems;
 
-use self::problems::{ACTED, READ, RELOADED, RESTARTED, SCALED, SELECTED, SHUT_DOWN, SIGNALLED, WAITED, WRITTEN};
+use self::problems::{
+    ACTED, LOGGED_IN, READ, RELOADED, RESTARTED, SCALED, SELECTED, SHUT_DOWN, SIGNALLED, SIMULATED, WAITED, WRITTEN,
+};
 use crate::JSON;
 use crate::METRICS;
+use crate::compatible::HTML;
 use crate::debug::{self, DebugPart};
 use crate::event::EVENT_STREAM;
-use crate::log::{JSON_LINES, LogQuery};
+use crate::log::{JSON_LINES, LogQuery, take_since};
 pub use crate::parameter::Parameter;
 use crate::parameter::{
-    DRY_RUN, FOLLOW, FOR, FORMAT, HOLD_FOR, LINES, RESET_SCALE, ROLLING, SECONDS, SELECT, SINCE, STREAM, TIMEOUT,
-    TIMES, WAIT,
+    DRY_RUN, FOLLOW, FOR, FORMAT, HOLD_FOR, LINES, RESET_SCALE, ROLLING, RUNS_SINCE, SECONDS, SELECT, SINCE, STREAM,
+    TIMEOUT, TIMES, WAIT,
 };
 use crate::problem::ProblemKind;
 use crate::query::Query;
@@ -109,6 +112,8 @@ pub(crate) const LOOK: Endpoint = Endpoint {
 const CONTROL: Endpoint = Endpoint { method: Method::Post, needs: Right::Control, ..LOOK };
 const ACT: Endpoint =
     Endpoint { query: &[WAIT], answers: &[(200, "ActionReport"), (202, "ActionReport")], problems: ACTED, ..CONTROL };
+const PAGE: Endpoint =
+    Endpoint { needs: Right::None, media_type: HTML, answers: &[(200, "Text"), (304, "Nothing")], ..LOOK };
 const SOURCE: Endpoint = Endpoint { answers: &[(200, "Sources")], problems: &[ProblemKind::NoSuchSource], ..CONTROL };
 
 /// All routes.
@@ -461,7 +466,101 @@ pub const ENDPOINTS: &[Endpoint] = &[
         build: |_, _| Ok(Route::OpenApi),
         ..LOOK
     },
+    Endpoint {
+        operation: "getStats",
+        path: "/v1/stats",
+        summary: "The processors and the memory that instances use",
+        query: &[SELECT],
+        answers: &[(200, "Stats")],
+        problems: SELECTED,
+        build: |_, query| Ok(Route::Stats { select: query.take("select") }),
+        ..LOOK
+    },
+    Endpoint {
+        operation: "listRuns",
+        path: "/v1/runs",
+        summary: "The runs of instances over time: when each began, when and how it ended",
+        query: &[SELECT, RUNS_SINCE],
+        answers: &[(200, "Runs")],
+        problems: SELECTED,
+        build: |_, query| Ok(Route::Runs { select: query.take("select"), since: take_since(query)? }),
+        ..LOOK
+    },
+    Endpoint {
+        operation: "simulate",
+        method: Method::Post,
+        path: "/v1/simulate",
+        summary: "What would happen from now on, if runs ended as scripts say; nothing is changed",
+        body: Some(("SimulateBody", true)),
+        answers: &[(200, "Simulation")],
+        problems: SIMULATED,
+        build: |_, _| Ok(Route::Simulate),
+        ..LOOK
+    },
+    Endpoint {
+        operation: "getSession",
+        path: "/v1/session",
+        summary: "The client as the daemon knows it: its identity and its role",
+        needs: Right::None,
+        answers: &[(200, "Session")],
+        build: |_, _| Ok(Route::Session),
+        ..LOOK
+    },
+    Endpoint {
+        operation: "logIn",
+        method: Method::Post,
+        path: "/v1/session",
+        summary: "Begin a session: a cookie in place of a token or a password, for browsers",
+        needs: Right::None,
+        body: Some(("SessionBody", true)),
+        answers: &[(200, "Session")],
+        problems: LOGGED_IN,
+        build: |_, _| Ok(Route::LogIn),
+        ..LOOK
+    },
+    Endpoint {
+        operation: "logOut",
+        method: Method::Delete,
+        path: "/v1/session",
+        summary: "End the session of this request, if it has one",
+        needs: Right::None,
+        answers: &[(204, "Nothing")],
+        build: |_, _| Ok(Route::LogOut),
+        ..LOOK
+    },
+    Endpoint {
+        operation: "showPage",
+        path: "/",
+        summary: "The page for browsers; without data, which it fetches with the rights of its user",
+        build: |_, query| page(false, query),
+        ..PAGE
+    },
+    Endpoint {
+        operation: "showPageBeside",
+        path: "/ui/",
+        summary: "The same page, where `/` is supervisord's",
+        build: |_, query| page(true, query),
+        ..PAGE
+    },
+    Endpoint {
+        operation: "getPageFile",
+        path: "/ui/{file}",
+        summary: "A file of the page",
+        media_type: "*/*",
+        problems: &[ProblemKind::NoSuchRoute],
+        build: |file, query| {
+            query.ignore();
+            Ok(Route::PageFile { file })
+        },
+        ..PAGE
+    },
 ];
+
+/// Addresses of pages are passed on with parameters of others, such as those of a search.
+fn page(is_beside: bool, query: &mut Query) -> Result<Route, RouteError> {
+    query.ignore();
+    Ok(Route::Page { is_beside })
+}
 
 fn action(verb: Verb, select: String, query: &mut Query) -> Result<Route, RouteError> {
     Ok(Route::Action { verb, select, wait: query.take_seconds("wait")?, rolling: None })

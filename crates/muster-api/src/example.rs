@@ -3,6 +3,8 @@
 //! The OpenAPI document includes them, and its test compares their fields with the schemas, so that neither the structs
 //! nor the document can gain a field alone.
 
+mod page;
+
 use serde_json::{Value, json};
 
 use crate::action::{
@@ -85,7 +87,7 @@ pub(crate) fn of(schema: &str) -> Option<Value> {
         "Diagnostic" => serde_json::to_value(diagnostic()),
         "ReloadReport" => serde_json::to_value(reload()),
         "Problem" => serde_json::to_value(problem()),
-        _ => return None,
+        _ => page::of(schema)?,
     };
     Some(example.expect("strings, numbers and lists of them serialize"))
 }

@@ -30,8 +30,11 @@ mod right;
 mod route;
 mod schedule;
 mod schema;
+mod session;
+mod simulation;
 mod source;
 mod state;
+mod stats;
 mod timestamp;
 mod version;
 pub mod visible;
@@ -56,8 +59,13 @@ pub use program::{ExitInfo, HookFailure, LeftBehind, LeftProcess, Program, Progr
 pub use right::Right;
 pub use route::{MAX_WAIT, Route, RouteError, Verb, WaitFor};
 pub use schedule::{DEFAULT_TIMES, MOST_TIMES, ScheduledProgram, ScheduledTime};
+pub use session::{Session, SessionBody};
+pub use simulation::{
+    LONGEST_SCRIPT, LONGEST_SIMULATION, MOST_SCRIPTS, SimulateBody, SimulatedMoment, SimulatedProgram, Simulation,
+};
 pub use source::{Source, SourceState, SourceVerb};
 pub use state::{Goal, State};
+pub use stats::{InstanceRuns, InstanceStats, RunSpan, Stats};
 pub use timestamp::Timestamp;
 pub use version::{API_HEADER, API_VERSION, SUPPORTED, compare_api};
 pub use why::{EndedBy, OutputLine, SpawnFailure, Why};

@@ -148,13 +148,12 @@ impl LogQuery {
     /// Parses all parameters but the stream, for logs that have only one.
     pub(crate) fn take_common(query: &mut Query) -> Result<LogQuery, RouteError> {
         let lines = query.take("lines");
-        let since = query.take("since");
+        let since = take_since(query)?;
         let number = |text: String| text.parse().map_err(|_| bad("lines", "must be a whole number", &text));
-        let moment = |text: String| text.parse().map_err(|()| bad("since", MOMENT, &text));
         Ok(LogQuery {
             stream: LogStream::Both,
             lines: lines.map(number).transpose()?,
-            since: since.map(moment).transpose()?,
+            since,
             follow: take_word(query, "follow", &[("false", false), ("true", true)], "must be true or false")?,
             format: take_word(query, "format", &LogFormat::ALL.map(|it| (it.name(), it)), "must be raw or json")?,
         })
@@ -180,6 +179,12 @@ impl LogQuery {
             path.push_str(&parts.join("&"));
         }
     }
+}
+
+/// Takes a time, if it is given.
+pub(crate) fn take_since(query: &mut Query) -> Result<Option<Since>, RouteError> {
+    let moment = |text: String| text.parse().map_err(|()| bad("since", MOMENT, &text));
+    query.take("since").map(moment).transpose()
 }
 
 const STREAMS: &str = "must be stdout, stderr or both";

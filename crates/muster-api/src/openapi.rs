@@ -98,6 +98,7 @@ fn parameters(endpoint: &Endpoint) -> Vec<Value> {
         let schema = match name {
             "name" => "Name",
             "part" => "DebugPart",
+            "file" => "Text",
             _ => "Selector",
         };
         json!({"name": name, "in": "path", "required": true, "schema": reference(schema)})
@@ -141,6 +142,7 @@ fn answer_title(status: u16) -> &'static str {
         101 => "switched to `muster-exec/1`",
         202 => "accepted",
         204 => "done, without a body",
+        304 => "not modified",
         503 => "not ready",
         _ => "done",
     }

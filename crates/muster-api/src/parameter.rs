@@ -81,6 +81,12 @@ pub(crate) const LINES: Parameter = Parameter {
 };
 pub(crate) const SINCE: Parameter =
     Parameter { name: "since", schema: "Since", required: false, description: "Only output read since this time." };
+pub(crate) const RUNS_SINCE: Parameter = Parameter {
+    name: "since",
+    schema: "Since",
+    required: false,
+    description: "Only runs that had not ended by this time; all that are known if omitted.",
+};
 pub(crate) const FOLLOW: Parameter = Parameter {
     name: "follow",
     schema: "Flag",

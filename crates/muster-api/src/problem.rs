@@ -100,6 +100,8 @@ problems! {
     NotReading "urn:muster:not-reading" 503 "the program does not read",
     /// Too many concurrent requests.
     Busy "urn:muster:busy" 503 "busy",
+    /// A simulation has too many changes, or takes too long.
+    TooLong "urn:muster:too-long" 503 "the simulation is too long",
     /// Not done when the wait ended; `results` has the progress so far.
     TimedOut "urn:muster:timed-out" 504 "timed out",
 }

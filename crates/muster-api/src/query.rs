@@ -72,6 +72,11 @@ impl Query {
         }
     }
 
+    /// Ignores the other parameters.
+    pub(crate) fn ignore(&mut self) {
+        self.pairs.clear();
+    }
+
     /// Rejects parameters that were not taken.
     pub(crate) fn finish(self) -> Result<(), RouteError> {
         match self.pairs.first() {

@@ -3,6 +3,8 @@
 /// The right that a request needs, each with those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Right {
+    /// Get the page, which has no data, or log in: every client may.
+    None,
     /// Ask whether the daemon is alive and ready.
     Health,
     /// Read the metrics.
@@ -19,6 +21,7 @@ impl Right {
     /// The role that has it.
     pub const fn role(self) -> &'static str {
         match self {
+            Right::None => "none",
             Right::Health => "health",
             Right::Metrics => "metrics",
             Right::Read => "read",
@@ -36,7 +39,9 @@ mod tests {
     #[test]
     fn looking_takes_the_right_to_read_at_most_and_everything_else_the_right_to_control_at_least() {
         let is_of_admin = |endpoint: &&Endpoint| endpoint.path.starts_with("/v1/debug/");
-        for endpoint in ENDPOINTS.iter().filter(|endpoint| !is_of_admin(endpoint)) {
+        // A session begins without any right, and a simulation changes nothing.
+        let is_harmless = |endpoint: &&Endpoint| ["/v1/session", "/v1/simulate"].contains(&endpoint.path);
+        for endpoint in ENDPOINTS.iter().filter(|it| !is_of_admin(it) && !is_harmless(it)) {
             let is_read = endpoint.method == Method::Get;
             assert_eq!(endpoint.needs <= Right::Read, is_read, "{}", endpoint.operation);
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::debug::DebugPart;
 use crate::endpoint::{ENDPOINTS, Endpoint, Method};
-use crate::log::LogQuery;
+use crate::log::{LogQuery, Since};
 use crate::percent;
 use crate::query::{Query, bad};
 use crate::source::SourceVerb;
@@ -148,6 +148,36 @@ pub enum Route {
     Metrics,
     /// The description of this API.
     OpenApi,
+    /// The client as the daemon knows it.
+    Session,
+    /// Begin a session.
+    LogIn,
+    /// End it.
+    LogOut,
+    /// The resources that instances use.
+    Stats {
+        /// The instances; `None` is all.
+        select: Option<String>,
+    },
+    /// The runs of instances.
+    Runs {
+        /// The instances; `None` is all.
+        select: Option<String>,
+        /// Only runs that had not ended then; `None` is all that are known.
+        since: Option<Since>,
+    },
+    /// Simulate the life of the daemon from now on.
+    Simulate,
+    /// The page for browsers.
+    Page {
+        /// Whether by its address beside supervisord's page, `/ui/`.
+        is_beside: bool,
+    },
+    /// A file of the page.
+    PageFile {
+        /// Its name.
+        file: String,
+    },
 }
 
 /// An action on instances.
@@ -325,6 +355,15 @@ impl Route {
             Route::Readyz => "getReadiness",
             Route::Metrics => "getMetrics",
             Route::OpenApi => "getOpenApi",
+            Route::Session => "getSession",
+            Route::LogIn => "logIn",
+            Route::LogOut => "logOut",
+            Route::Stats { .. } => "getStats",
+            Route::Runs { .. } => "listRuns",
+            Route::Simulate => "simulate",
+            Route::Page { is_beside: false } => "showPage",
+            Route::Page { is_beside: true } => "showPageBeside",
+            Route::PageFile { .. } => "getPageFile",
         })
     }
 
@@ -360,6 +399,7 @@ impl Route {
             | Route::Exec { name }
             | Route::Scale { name }
             | Route::Source { name, .. } => name,
+            Route::PageFile { file } => file,
             Route::Debug { part } => part.name(),
             Route::Action { select, .. } | Route::Wait { select, .. } | Route::ProgramProcesses { select } => select,
             _ => "",
@@ -368,9 +408,17 @@ impl Route {
 
     fn write_query(&self, path: &mut String) {
         match self {
-            Route::Programs { select: Some(select) } => {
+            Route::Programs { select: Some(select) } | Route::Stats { select: Some(select) } => {
                 path.push_str("?select=");
                 percent::encode(path, select);
+            }
+            Route::Runs { select, since } => {
+                let select = select.as_ref().map(|select| {
+                    let mut encoded = "select=".to_owned();
+                    percent::encode(&mut encoded, select);
+                    encoded
+                });
+                write_pairs(path, select.into_iter().chain(since.map(|since| format!("since={since}"))));
             }
             Route::Source { span: Some(span), .. } => path.push_str(&format!("?for={}", span.as_secs_f64())),
             Route::Reload { dry_run, reset_scale } => {
@@ -386,9 +434,7 @@ impl Route {
             Route::Action { wait, rolling, .. } => {
                 let wait = (!wait.is_zero()).then(|| format!("wait={}", wait.as_secs_f64()));
                 let rolling = rolling.map(|rolling| format!("rolling={rolling}"));
-                for (place, given) in wait.into_iter().chain(rolling).enumerate() {
-                    path.push_str(&format!("{}{given}", if place == 0 { '?' } else { '&' }));
-                }
+                write_pairs(path, wait.into_iter().chain(rolling));
             }
             Route::Wait { until, timeout, .. } => {
                 path.push_str(&format!("?for={}&timeout={}", until.name(), timeout.as_secs_f64()));
@@ -396,6 +442,14 @@ impl Route {
             Route::Logs { query, .. } | Route::DaemonLog { query } => query.write(path),
             _ => {}
         }
+    }
+}
+
+/// Adds the parameters of a query, which are encoded.
+fn write_pairs(path: &mut String, pairs: impl Iterator<Item = String>) {
+    for (place, given) in pairs.enumerate() {
+        path.push(if place == 0 { '?' } else { '&' });
+        path.push_str(&given);
     }
 }
 

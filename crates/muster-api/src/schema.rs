@@ -5,6 +5,7 @@
 
 mod config;
 mod events;
+mod page;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +33,7 @@ pub(crate) fn all() -> Vec<(&'static str, Value)> {
     schemas.extend(stories());
     schemas.push(("Event", events::event()));
     schemas.extend(config::all());
+    schemas.extend(page::all());
     schemas.push(("Problem", problem()));
     schemas
 }

@@ -76,7 +76,7 @@ fn any_log_query(random: &mut Random, has_stream: bool) -> LogQuery {
 }
 
 fn any_route(random: &mut Random) -> Route {
-    match random.below(24) {
+    match random.below(28) {
         0 => Route::Info,
         1 => Route::Programs { select: (random.below(2) == 0).then(|| any_text(random)) },
         2 => Route::Program { name: any_text(random) },
@@ -104,6 +104,13 @@ fn any_route(random: &mut Random) -> Route {
         21 => Route::Scale { name: any_text(random) },
         20 => Route::Debug { part: DebugPart::ALL[random.below(DebugPart::ALL.len())] },
         22 => Route::Trace { span: Duration::from_millis(1 + random.next() % 600_000) },
+        24 => Route::Page { is_beside: random.below(2) == 0 },
+        25 => Route::PageFile { file: any_text(random) },
+        26 => Route::Stats { select: (random.below(2) == 0).then(|| any_text(random)) },
+        27 => Route::Runs {
+            select: (random.below(2) == 0).then(|| any_text(random)),
+            since: any_log_query(random, false).since,
+        },
         19 => Route::Source { verb: SourceVerb::ALL[random.below(3)], name: any_text(random), span: None },
         _ => {
             let verb = Verb::ALL[random.below(Verb::ALL.len())];

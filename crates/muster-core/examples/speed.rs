@@ -1,4 +1,4 @@
-//! How long the core takes for many instances at once: boot, crash, restart, stop and shutdown of all of them.
+//! How long the core takes for many instances at once: boot, crash, copy, restart, stop and shutdown of all of them.
 //!
 //! `cargo run -p muster-core --profile dist-dev --example speed`. Times must grow linearly with the number, not
 //! quadratically; with a separate priority for each instance there are as many waves as instances. With dependencies,
@@ -53,6 +53,8 @@ fn measure(instances: u32, waves: u32, most_needs: u64) {
     time("boot", &mut || shell.hand(Input::Booted));
     time("crash", &mut || shell.crash_all());
     time("retry", &mut || shell.pass_time());
+    // A simulation of the living daemon begins with a copy.
+    time("copy", &mut || std::mem::forget(shell.core.clone()));
     time("restart", &mut || shell.command(Verb::Restart));
     time("stop", &mut || shell.command(Verb::Stop));
     time("start", &mut || shell.command(Verb::Start));

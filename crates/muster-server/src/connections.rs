@@ -19,7 +19,7 @@ use hyper::StatusCode;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use muster_access::{Access, Client, Peer, Rank, Source};
+use muster_access::{Client, Peer, Rank, Source};
 use muster_logging::limit::{DAEMON, Notice, unless_none};
 use muster_spec::Principal;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -28,7 +28,7 @@ use tracing::debug;
 
 use crate::body::Busy;
 use crate::budget::Budget;
-use crate::gate::{Daemon, LoginFailure};
+use crate::gate::{Daemon, Gate, LoginFailure};
 use crate::pace::{Pace, Paced, Patience};
 use crate::request_head;
 use crate::take_over::{self, TakeOver};
@@ -142,13 +142,13 @@ impl<D: Daemon> Server<D> {
         spawn_beside(&self.shared.gate().loop_turns, retiring);
     }
 
-    /// After each reload, closes the connections that the new configuration has no room for, or takes rights from.
+    /// Closes connections that a reload has no room for or takes rights from, and those of sessions that have ended.
     async fn adapt_for_ever(self) {
         loop {
-            self.shared.gate().divided.notified().await;
+            self.shared.gate().changed().await;
             for connections in &*self.pools.borrow() {
                 connections.close_surplus();
-                connections.close_barred(&self.shared.gate().access.borrow());
+                connections.close_barred(self.shared.gate());
             }
         }
     }
@@ -428,9 +428,9 @@ impl Connections {
     }
 
     /// Closes connections that follow and have lost rights since they were accepted. A reload takes rights away at once.
-    fn close_barred(&self, access: &Access) {
+    fn close_barred(&self, gate: &Gate) {
         self.close(|Connection { pace, seat, .. }| {
-            pace.is_following.get() && !access.still_admits(&seat.peer, &seat.client.get())
+            pace.is_following.get() && !gate.still_admits(&seat.peer, &seat.client.get())
         });
     }
 
@@ -460,6 +460,7 @@ impl Connections {
 mod tests {
     use std::sync::Arc;
 
+    use muster_access::Access;
     use muster_spec::ListenAddress;
 
     use super::*;

@@ -3,10 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Instant;
 
 use hyper::Request;
 use hyper::body::Incoming;
-use muster_access::{Access, Logins};
+use muster_access::{Access, Client, Logins, Peer, Sessions};
 use muster_listen::Bound;
 use muster_logging::limit::Limits;
 use muster_spec::{ListenAddress, ListenSpec};
@@ -45,6 +46,8 @@ pub struct Gate {
     pub access: RefCell<Access>,
     /// Logins of clients, right and wrong.
     pub logins: RefCell<Logins>,
+    /// Logins of browsers.
+    pub sessions: RefCell<Sessions>,
     /// Compares passwords with their hashes.
     pub verifier: Verifier,
     /// Limits on what clients can make the daemon log.
@@ -92,6 +95,7 @@ impl Gate {
         Gate {
             access: RefCell::new(access),
             logins: RefCell::new(Logins::new(random_key().ok())),
+            sessions: RefCell::default(),
             verifier: Verifier::default(),
             limits,
             budget: Rc::new(Cell::new(budget)),
@@ -103,6 +107,32 @@ impl Gate {
             pools: Rc::default(),
             failures: RefCell::default(),
         }
+    }
+
+    /// Replaces the rules. Logins and sessions that are no longer right end.
+    pub fn put_access(&self, access: Access) {
+        self.logins.borrow_mut().forget_right();
+        self.sessions.borrow_mut().retain(|proof| access.knows(proof));
+        *self.access.borrow_mut() = access;
+    }
+
+    /// Ready when the budget has changed, or a session has begun or ended. The timer runs only while there are sessions.
+    pub(crate) async fn changed(&self) {
+        let next = self.sessions.borrow().next_end();
+        match next {
+            None => self.divided.notified().await,
+            Some(end) => {
+                // Time over and a notification are the same here.
+                let _ = tokio::time::timeout_at(end.into(), self.divided.notified()).await;
+            }
+        }
+        self.sessions.borrow_mut().expire(Instant::now());
+    }
+
+    /// Whether a client that was let in has kept its rights, and its session if it has one.
+    pub(crate) fn still_admits(&self, peer: &Peer, client: &Client) -> bool {
+        client.session.is_none_or(|number| self.sessions.borrow().has(number))
+            && self.access.borrow().still_admits(peer, client)
     }
 
     /// The open connections, for people.

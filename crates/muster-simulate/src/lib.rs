@@ -19,6 +19,7 @@ mod scenarios;
 mod svg;
 mod text;
 mod timeline;
+mod what_if;
 mod world;
 
 use std::fs::File;
@@ -31,6 +32,7 @@ use muster_spec::Spec;
 pub use cli::{RehearseArgs, SimulateArgs};
 pub use command::simulate_command;
 pub use rehearse::{part, rehearse_command};
+pub use what_if::{Stopped, WhatIf, what_if};
 
 /// Functions of the daemon's executable, so that a simulation reads the same configurations and hides the same secrets.
 #[derive(Clone, Copy, Debug)]

@@ -124,7 +124,7 @@ fn play(recording: Recording) -> Option<Played> {
 }
 
 /// The programs, also those that were no longer configured and still had processes.
-fn programs(supervisor: &Supervisor) -> Vec<Arc<ProgramSpec>> {
+pub(crate) fn programs(supervisor: &Supervisor) -> Vec<Arc<ProgramSpec>> {
     let mut programs: Vec<Arc<ProgramSpec>> = Vec::new();
     for program in supervisor.snapshot().iter().map(|instance| instance.program()) {
         if !programs.last().is_some_and(|last| Arc::ptr_eq(last, program)) {

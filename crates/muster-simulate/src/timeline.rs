@@ -114,6 +114,8 @@ pub(crate) enum Over {
     AtRest,
     /// The time limit was reached.
     TimeUp,
+    /// Its result is no longer wanted.
+    Unwanted,
     /// More than this many events happened.
     Cut(usize),
     /// More than this many events happened at one moment.
@@ -372,7 +374,7 @@ impl Timeline {
     /// Why nothing is known about later events, if the simulation was cut short.
     pub(crate) fn cut_short(&self) -> Option<String> {
         let (count, words) = match self.over {
-            Over::Exited | Over::AtRest | Over::TimeUp => return None,
+            Over::Exited | Over::AtRest | Over::TimeUp | Over::Unwanted => return None,
             Over::CutAtOnce(count) => (count, "at one moment: restarts without delay"),
             Over::Cut(count) => (count, "in all: look at less time (--until)"),
         };

@@ -6,6 +6,7 @@
 //! Reads no clock and no file. The result is a [`Timeline`].
 
 mod clients;
+pub(crate) mod living;
 mod starts;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -119,6 +120,12 @@ struct World<'a> {
     /// The number of events at this moment.
     at_once: usize,
     exit: Option<u8>,
+    /// When it begins.
+    begin: Time,
+    /// The most events.
+    most: usize,
+    /// Whether the result is still of use.
+    is_wanted: &'a dyn Fn() -> bool,
     /// How many of the pauses are over.
     paused: usize,
     /// Whether it has just woken from a pause: then events of that time come before deadlines.
@@ -152,14 +159,22 @@ impl<'a> World<'a> {
             exit_when_done: spec.daemon.exit_when_done,
         };
         let supervisor = Supervisor::new(settings, &spec.programs, plan.seed);
-        let scripts = supervisor
-            .snapshot()
-            .iter()
-            .map(|instance| plan.scripts.get(instance.name()).or_else(|| plan.scripts.get(&instance.program().name)));
-        let (scripts, instances) = (scripts.collect(), supervisor.snapshot().len());
+        let inputs = VecDeque::from([Input::Booted]);
+        World { inputs, listener, ..World::with(supervisor, plan) }
+    }
+
+    /// A world of this supervisor, in which nothing happens yet.
+    fn with(supervisor: Supervisor, plan: &'a SimulationPlan) -> World<'a> {
+        let numbers = supervisor.snapshot().iter().map(|instance| instance.id().0 as usize);
+        let instances = numbers.max().map_or(0, |last| last + 1);
+        let mut scripts = vec![None; instances];
+        for instance in supervisor.snapshot() {
+            let own = plan.scripts.get(instance.name());
+            scripts[instance.id().0 as usize] = own.or_else(|| plan.scripts.get(&instance.program().name));
+        }
         World {
             scripts,
-            counts: vec![0; supervisor.snapshot().len()],
+            counts: vec![0; instances],
             recorder: Recorder::of(&supervisor),
             supervisor,
             plan,
@@ -169,14 +184,17 @@ impl<'a> World<'a> {
             next_coming: 0,
             latest: vec![None; instances],
             hooks: HashMap::new(),
-            inputs: VecDeque::from([Input::Booted]),
+            inputs: VecDeque::new(),
             births: VecDeque::new(),
             clients: BTreeSet::new(),
             at_once: 0,
             exit: None,
+            begin: Time::ZERO,
+            most: MOST_MOMENTS,
+            is_wanted: &|| true,
             paused: 0,
             is_waking: false,
-            listener,
+            listener: None,
         }
     }
 
@@ -201,14 +219,17 @@ impl<'a> World<'a> {
         for (number, connect) in self.plan.connects.iter().enumerate() {
             self.expect(Time::from_origin(connect.at), Coming::Contact(number));
         }
-        let mut now = Time::ZERO;
+        let mut now = self.begin;
         self.settle(now);
         while self.exit.is_none() {
             if self.at_once > MOST_AT_ONCE {
                 return (now, Over::CutAtOnce(MOST_AT_ONCE));
             }
-            if self.recorder.count() > MOST_MOMENTS {
-                return (now, Over::Cut(MOST_MOMENTS));
+            if self.recorder.count() > self.most {
+                return (now, Over::Cut(self.most));
+            }
+            if !(self.is_wanted)() {
+                return (now, Over::Unwanted);
             }
             let coming = self.coming.first_key_value().map(|(&(at, _), _)| at);
             let deadline = self.supervisor.poll_timeout();

@@ -17,7 +17,7 @@ use muster_schedule::Agenda;
 use muster_server::{Gate, Secrets};
 use muster_spec::{InstanceId, Selector, ShutdownBudget, Signal};
 use muster_sys::limits::OriginalLimits;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 use crate::announced::Announced;
 use crate::children::Children;
@@ -97,6 +97,8 @@ pub(crate) struct Shared {
     pub(crate) gate: Gate,
     /// Watches how long the loop goes without polling its sources.
     pub(crate) loop_turns: Rc<LoopTurns>,
+    /// Held by the simulation that runs, and for a pause after it.
+    pub(crate) simulation: Arc<Semaphore>,
     /// The queue of long responses that are being written.
     pub(crate) turns: Turns,
     /// The daemon's own messages.
@@ -146,6 +148,7 @@ impl Shared {
             pidfile: RefCell::default(),
             gate: Gate::new(access, budget, limits, Rc::clone(&loop_turns)),
             loop_turns,
+            simulation: Arc::new(Semaphore::new(1)),
             turns: Turns::default(),
             own_log,
             started: Notify::new(),

@@ -3,8 +3,8 @@
 
 #![no_main]
 
-use muster_access::browser::{Foreign, Names, Provenance, check_host, check_origin};
-use muster_access::{Authorization, parse_authorization};
+use muster_access::browser::{Foreign, Names, Provenance, check_host, check_origin, is_of_own_page};
+use muster_access::{Authorization, parse_authorization, sessions};
 
 const SITES: [Option<&[u8]>; 4] = [None, Some(b"same-origin"), Some(b"same-site"), Some(b"cross-site")];
 
@@ -46,6 +46,18 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     }
     if request.site == SITES[3] && request.method == "POST" && !origin.eq_ignore_ascii_case(b"https://desk.example.org") {
         assert!(matches!(checked, Err(Foreign::Origin)));
+    }
+    if is_of_own_page(&request, "https") && request.method == "POST" {
+        assert!(request.site != SITES[2] && request.site != SITES[3]);
+        assert!(!origin.is_empty() || request.site == SITES[1]);
+    }
+    // The last field is a cookie as well. An id is the one value of its name, whatever is around it.
+    if let Some(host) = str::from_utf8(host).ok().filter(|host| !host.contains(';'))
+        && let Some(id) = sessions::id_in([login].into_iter(), host, kind & 64 != 0)
+    {
+        assert!(!id.contains(';'));
+        let twice = [login, b"; ", login].concat();
+        assert!(sessions::id_in([twice.as_slice()].into_iter(), host, kind & 64 != 0).is_none());
     }
     match parse_authorization(login) {
         Some(Authorization::Bearer(token)) => assert!(!token.is_empty()),

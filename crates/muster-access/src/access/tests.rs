@@ -301,3 +301,61 @@ fn a_hash_has_to_be_verified_and_counts_only_while_it_is_the_users() {
     let server = self::access(Authentication::Identities, login());
     assert!(server.to_verify(&remote(), right).is_none() && server.admit_verified(&remote(), &verified).is_none());
 }
+
+#[test]
+fn a_session_is_worth_what_its_login_is_worth_now() {
+    let with = |role, tokens: &[&str], password: &str| {
+        let identity = IdentitySpec {
+            name: "u".to_owned(),
+            role,
+            token_file: None,
+            password_file: None,
+            uid: None,
+            tokens: tokens.iter().map(|&token| token.to_owned()).collect(),
+            password: Some(Password::parse(password).unwrap()),
+            cert: Some("robot".to_owned()),
+            cert_sha256: None,
+        };
+        let listener = ListenSpec { role: Role::Control, ..ListenSpec::at(tcp()) };
+        let spec = ControlSpec { listeners: vec![listener], identities: vec![identity], ..ControlSpec::default() };
+        Access::new(&spec, users(), "shop")
+    };
+    let hash = "$5$rounds=1000$xy$heLMJXNxwUifvKnIuQxBuwk9LvDKhozn1jq4ddL4vIC";
+    let (first, hashed) = (with(Role::Admin, &[TOKEN], "p"), with(Role::Admin, &[TOKEN], hash));
+    let right = &b"Basic dTpnZWhlaW0="[..];
+    let verified = hashed.to_verify(&remote(), right).and_then(|it| it.run());
+    let of_token = first.proof(&remote(), format!("Bearer {TOKEN}").as_bytes(), None).unwrap();
+    let of_password = first.proof(&remote(), RIGHT.as_bytes(), None).unwrap();
+    let of_hash = hashed.proof(&remote(), right, verified.as_ref()).unwrap();
+    assert!(first.proof(&remote(), WRONG.as_bytes(), None).is_none() && hashed.proof(&remote(), right, None).is_none());
+    let second = "second-token-0123456789";
+    for (access, token, password, by_hash) in [
+        (with(Role::Read, &[TOKEN], "p"), true, true, false),
+        (with(Role::Read, &[second, TOKEN], "q"), true, false, false),
+        (with(Role::Read, &[second], "p"), false, true, false),
+        (with(Role::Read, &[second], hash), false, false, true),
+        (with(Role::Read, &[second], &hash.replace("$xy$", "$xz$")), false, false, false),
+        (self::access(Authentication::Identities, login()), false, false, false),
+    ] {
+        for (proof, expected) in [(&of_token, token), (&of_password, password), (&of_hash, by_hash)] {
+            let client = access.admit_session(&remote(), proof);
+            assert_eq!(client.map(|client| client.role), expected.then_some(Some(Role::Read)));
+            assert_eq!(access.knows(proof), expected);
+        }
+    }
+    assert_eq!(first.admit_session(&remote(), &of_token).unwrap().role, Some(Role::Control), "as the listener allows");
+    // A certificate comes before a session.
+    let certificate = Arc::new(Certificate { sha256: "00".to_owned(), names: vec!["robot".to_owned()] });
+    let peer = Peer { security: Security::Tls(Some(certificate)), ..remote() };
+    assert!(first.admit_session(&peer, &of_token).is_none());
+    // A server of supervisord has its password, and the right to control for our page.
+    let server = self::access(Authentication::Identities, login());
+    let proof = server.proof(&remote(), RIGHT.as_bytes(), None).unwrap();
+    assert_eq!(server.admit_session(&remote(), &proof).unwrap().role, Some(Role::Control));
+    let other = Some(Login { username: "u".to_owned(), password: "q".to_owned() });
+    for changed in [other, None] {
+        let changed = self::access(Authentication::Identities, changed);
+        assert!(changed.admit_session(&remote(), &proof).is_none() && !changed.knows(&proof));
+    }
+    assert!(first.admit_session(&remote(), &proof).is_none(), "another kind of login");
+}

@@ -32,3 +32,6 @@ pub(super) const WAITED: &[ProblemKind] = &[ProblemKind::NoSuchProgram, ProblemK
 pub(super) const READ: &[ProblemKind] = &[ProblemKind::NoSuchProgram, ProblemKind::Busy];
 pub(super) const WRITTEN: &[ProblemKind] =
     &[ProblemKind::NoSuchProgram, ProblemKind::NoStdin, ProblemKind::BodyTooLarge, ProblemKind::NotReading];
+pub(super) const SIMULATED: &[ProblemKind] =
+    &[ProblemKind::BadBody, ProblemKind::NoSuchProgram, ProblemKind::BodyTooLarge, ProblemKind::TooLong];
+pub(super) const LOGGED_IN: &[ProblemKind] = &[ProblemKind::BadBody, ProblemKind::BodyTooLarge];

@@ -37,6 +37,15 @@ fn examples() -> Vec<Route> {
         Route::Readyz,
         Route::Metrics,
         Route::OpenApi,
+        Route::Session,
+        Route::LogIn,
+        Route::LogOut,
+        Route::Stats { select: Some(select.clone()) },
+        Route::Runs { select: Some(select.clone()), since: Some(Since::Ago(second)) },
+        Route::Simulate,
+        Route::Page { is_beside: false },
+        Route::Page { is_beside: true },
+        Route::PageFile { file: "app.js".to_owned() },
     ];
     routes.extend(Verb::ALL.map(action));
     routes.extend(SourceVerb::ALL.map(|verb| {
@@ -130,7 +139,7 @@ fn the_wrong_method_is_told_the_right_ones() {
 #[test]
 fn unknown_paths_are_not_found_whatever_the_method() {
     for target in
-        ["", "/", "*", "/v1", "/v1/", "/v1/infos", "/v1/info/", "//v1/info", "/v1/programs/", "/v1/programs/a/b/c"]
+        ["", "/ui", "*", "/v1", "/v1/", "/v1/infos", "/v1/info/", "//v1/info", "/v1/programs/", "/v1/programs/a/b/c"]
     {
         assert_eq!(Route::parse("GET", target), Err(RouteError::NotFound), "{target}");
         assert_eq!(Route::parse("BREW", target), Err(RouteError::NotFound), "{target}");

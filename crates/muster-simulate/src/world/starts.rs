@@ -6,7 +6,7 @@ use muster_core::{Input, Time};
 use muster_spec::{Exit, Hook, InstanceId, InstanceSpec, ReadySpec, RunId, SpawnError, SpawnStep};
 
 use super::{Coming, Run, World};
-use crate::scenario::{Missing, Outcome, PlannedRun};
+use crate::scenario::{Missing, Outcome, PlannedHook, PlannedRun};
 
 impl World<'_> {
     /// The plan of a run, which begins with its first hook or its spawn.
@@ -23,6 +23,10 @@ impl World<'_> {
 
     pub(super) fn run_hook(&mut self, now: Time, run: RunId, instance: InstanceId, hook: Hook) {
         let planned = self.plan_of(run, instance).hooks[hook as usize];
+        self.begin_hook(now, run, hook, planned);
+    }
+
+    pub(super) fn begin_hook(&mut self, now: Time, run: RunId, hook: Hook, planned: PlannedHook) {
         self.hooks.insert(run, (hook, planned.ignores));
         match planned.code.map(Exit::Code) {
             Some(exit) if planned.after.is_zero() => self.hook_ends(run, hook, exit),

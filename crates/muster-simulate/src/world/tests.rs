@@ -166,3 +166,43 @@ fn an_oom_kill_is_told_from_another_sigkill() {
     story("oom@4s", "FATAL");
     story("sig:KILL@4s", "EXITED");
 }
+
+/// Wherever a life is cut, the copy goes on as the original does, down to its random delays.
+#[test]
+fn a_copy_lives_on_as_the_original() {
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let path = directory.path().join("scenario.toml");
+    let text = "[program.web]\nrestart = \"always\"\nstartsecs = 1\nstartretries = 12\n\
+                [program.timer]\nschedule = \"*/5 * * * *\"\n[program.db]\ndepends_on = [\"web\"]\n";
+    std::fs::write(&path, text).expect("the directory is ours");
+    let read = crate::scenario::load_scenario(&path, &|_| None, "host", &muster_config::open_any);
+    let spec = read.loaded.spec.as_ref().unwrap_or_else(|| panic!("{}", read.loaded.render(false)));
+    let plan = |until| SimulationPlan {
+        scripts: BTreeMap::from([("web".to_owned(), Script::parse("1@0s ×*").expect("it is a script"))]),
+        stop_at: None,
+        pauses: Vec::new(),
+        connects: Vec::new(),
+        until,
+        from: 1_767_225_600,
+        seed: 7,
+        ties: Ties::default(),
+        mask: str::to_owned,
+    };
+    let changes = |timeline: &Timeline, from: Time| -> Vec<_> {
+        let all = timeline.changes().map(|(at, change)| (at, change.instance, change.from, change.to));
+        all.filter(|(at, ..)| *at > from).collect()
+    };
+    let hour = Duration::from_secs(3600);
+    let whole = simulate(spec, &plan(hour));
+    assert!(changes(&whole, Time::ZERO).len() > 20, "there is something to compare: {:?}", whole.moments);
+    for second in [1, 2, 5, 17, 60, 250, 299, 600, 1801, 3599] {
+        let cut = Duration::from_millis(second * 1000 + 500);
+        let begin = plan(cut);
+        let mut world = World::of(spec, &begin, None);
+        world.run();
+        let now = Time::from_origin(cut);
+        let living = living::Living { supervisor: world.supervisor.clone(), now, agenda: world.agenda.clone() };
+        let rest = living::go_on(living, &plan(hour), usize::MAX, &|| true);
+        assert_eq!(changes(&rest, now), changes(&whole, now), "cut at {cut:?}");
+    }
+}

@@ -29,7 +29,7 @@ impl World<'_> {
     }
 
     /// Looks again at the earliest time; once more than necessary does no harm.
-    fn expect_wall_clock(&mut self) {
+    pub(super) fn expect_wall_clock(&mut self) {
         if let Some(at) = self.agenda.earliest() {
             let after = u64::try_from(at - self.plan.from).unwrap_or_default();
             self.expect(Time::from_origin(Duration::from_secs(after)), Coming::WallClock);

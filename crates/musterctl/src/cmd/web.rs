@@ -36,8 +36,10 @@ pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
             .with_hint("leave out --port for a free one"),
     };
     // A daemon that cannot be reached is reported here, and not in the browser.
-    session.client.ask(&muster_api::Route::Info)?.read::<muster_api::Info>(&[200])?;
-    let web = Web::bind(args.port).map_err(failed)?;
+    let info = session.client.ask(&muster_api::Route::Info)?.read::<muster_api::Info>(&[200])?;
+    // There it is under a configuration of supervisord, too. An older daemon has no page there.
+    let has_page = muster_api::compare_api(Some(&info.api)).is_some_and(std::cmp::Ordering::is_ge);
+    let web = Web::bind(args.port, if has_page { "/ui/" } else { "/" }).map_err(failed)?;
     let url = web.url();
     let written = writeln!(session.live, "{url}").and_then(|()| session.live.flush());
     written.map_err(|error| Failure::new(Exit::Failed, format!("cannot write to standard output: {error}")))?;

@@ -26,6 +26,8 @@ const TYPES: [&str; 3] = ["application/json", "text/xml", "application/octet-str
 /// The keys of a listener.
 pub(super) struct Gate {
     port: u16,
+    /// The path of the page.
+    landing: &'static str,
     /// The key in the printed address, until it is used.
     key: Mutex<Option<String>>,
     cookie: String,
@@ -87,8 +89,8 @@ impl<'a> Headers<'a> {
 
 impl Gate {
     /// A gate that this key opens once, and that this cookie passes.
-    pub(super) fn new(port: u16, key: &str, cookie: &str) -> Gate {
-        Gate { port, key: Mutex::new(Some(key.to_owned())), cookie: cookie.to_owned() }
+    pub(super) fn new(port: u16, landing: &'static str, key: &str, cookie: &str) -> Gate {
+        Gate { port, landing, key: Mutex::new(Some(key.to_owned())), cookie: cookie.to_owned() }
     }
 
     /// The address with the key.
@@ -173,8 +175,10 @@ impl Gate {
         }
         *expected = None;
         let (name, cookie) = (self.cookie_name(), &self.cookie);
-        let headers = format!("location: /\r\nset-cookie: {name}={cookie}; Path=/; HttpOnly; SameSite=Strict\r\n");
-        Reply { status: 303, text: "see /".to_owned(), headers }
+        let landing = self.landing;
+        let headers =
+            format!("location: {landing}\r\nset-cookie: {name}={cookie}; Path=/; HttpOnly; SameSite=Strict\r\n");
+        Reply { status: 303, text: format!("see {landing}"), headers }
     }
 
     fn has_cookie(&self, headers: &Headers<'_>) -> bool {
@@ -234,7 +238,7 @@ mod tests {
     const COOKIE: &str = "cookie: a=b; musterctl-web-7=biscuit";
 
     fn gate() -> Gate {
-        Gate::new(7, "one-time", "biscuit")
+        Gate::new(7, "/ui/", "one-time", "biscuit")
     }
 
     /// The status of a request with these headers; 200 if it passes.

@@ -31,7 +31,7 @@ const GLANCE: Duration = Duration::from_secs(2);
 /// Reads a request and an answer from memory, for the fuzz targets.
 #[cfg(fuzzing)]
 pub(crate) fn read_foreign(bytes: &[u8]) {
-    let _ = Gate::new(7, "key", "cookie").judge(bytes);
+    let _ = Gate::new(7, "/", "key", "cookie").judge(bytes);
     let _ = gate::answer_head(bytes);
 }
 
@@ -51,10 +51,10 @@ impl Drop for Counted {
 }
 
 impl Web {
-    /// Listens on this port of the loopback interface; 0 is any free one.
-    pub(crate) fn bind(port: u16) -> io::Result<Web> {
+    /// Listens on this port of the loopback interface; 0 is any free one. The page is at `landing`.
+    pub(crate) fn bind(port: u16, landing: &'static str) -> io::Result<Web> {
         let listener = TcpListener::bind(("127.0.0.1", port))?;
-        let gate = Arc::new(Gate::new(listener.local_addr()?.port(), &random()?, &random()?));
+        let gate = Arc::new(Gate::new(listener.local_addr()?.port(), landing, &random()?, &random()?));
         Ok(Web { listener, gate })
     }
 

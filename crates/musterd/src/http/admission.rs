@@ -10,8 +10,8 @@ use hyper::header::{
 };
 use hyper::http::request::Parts;
 use muster_access::browser::{Foreign, Provenance};
-use muster_access::{Client, Refusal, Source, Surface, Verification};
-use muster_api::{Compatible, Problem, ProblemKind, compatible};
+use muster_access::{Client, Proof, Refusal, Source, Surface, Verification, sessions};
+use muster_api::{Compatible, Problem, ProblemKind};
 use tracing::warn;
 
 use super::xmlrpc::page;
@@ -23,6 +23,9 @@ use muster_server::{LoginFailure, Seat};
 /// As supervisord asks for a password.
 const BASIC: HeaderValue = HeaderValue::from_static("Basic realm=\"default\"");
 
+/// `empty` for a request of a script.
+const DESTINATION: HeaderName = HeaderName::from_static("sec-fetch-dest");
+
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
@@ -30,17 +33,22 @@ const MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 pub(super) fn check_browser(
     shared: &Shared,
     seat: &Seat,
-    surface: Surface,
+    interface: Option<Compatible>,
     head: &Parts,
     body: &Incoming,
 ) -> Result<(), Answer> {
     let access = shared.gate.access.borrow();
     // Forms of supervisord's page are judged there: they must come from the page itself.
-    let is_page = compatible(head.method.as_str(), head.uri.path()).is_some_and(|(it, _)| it == Compatible::Page);
-    let has_body = !body.is_end_stream() && !is_page;
+    let has_body = !body.is_end_stream() && interface != Some(Compatible::Page);
+    let surface = surface(interface);
     access
         .check_browser(&seat.peer, &provenance(head, has_body, &hosts(&head.headers)))
         .map_err(|foreign| refuse_foreign(surface, foreign))
+}
+
+/// The interface of the daemon that a request is for.
+pub(super) fn surface(interface: Option<Compatible>) -> Surface {
+    if interface.is_some() { Surface::Supervisord } else { Surface::Native }
 }
 
 /// Why a request has no client.
@@ -62,23 +70,68 @@ struct Attempt<'r> {
     source: Source,
 }
 
-/// The client that makes a request, or the refusal.
-pub(super) async fn admit(shared: &Shared, seat: &Seat, surface: Surface, head: &Parts) -> Result<Client, Answer> {
+/// The client that makes a request, or the refusal. A request that needs no right needs no login either.
+pub(super) async fn admit(
+    shared: &Shared,
+    seat: &Seat,
+    (surface, needs_right): (Surface, bool),
+    head: &Parts,
+) -> Result<Client, Answer> {
     let logins: Vec<&[u8]> = head.headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes).collect();
-    let source = seat.peer.address.map(Source::from).or(seat.peer.uid.map(Source::of_user));
-    let (Some(&login), Some(source)) = (logins.first(), source) else {
+    let (Some(&login), Some(source)) = (logins.first(), source(seat)) else {
+        if let Some(client) = of_session(shared, seat, head).filter(|_| logins.is_empty() && surface == Surface::Native)
+        {
+            return Ok(client);
+        }
         let access = shared.gate.access.borrow();
-        return access.admit(&seat.peer, surface, logins).map_err(|refusal| ask(surface, refusal.is_of_supervisord));
+        return match access.admit(&seat.peer, surface, logins) {
+            Err(refusal) if needs_right || refusal.is_wrong => Err(ask(surface, refusal.is_of_supervisord)),
+            admitted => Ok(admitted.unwrap_or_else(|_| access.newcomer(&seat.peer))),
+        };
     };
-    let attempt = Attempt { shared, seat, surface, logins: &logins, source };
-    match attempt.look() {
-        Ok(client) => Ok(client),
-        Err(Denied::Unverified(..)) => attempt.verify(login).await,
-        Err(denied) => Err(attempt.deny(denied)),
+    Attempt { shared, seat, surface, logins: &logins, source }.judge(login).await
+}
+
+/// The client with a login that is to begin a session, and that login if it was right.
+pub(super) async fn log_in(shared: &Shared, seat: &Seat, login: &[u8]) -> Result<(Client, Option<Proof>), Answer> {
+    let surface = Surface::Native;
+    let Some(source) = source(seat) else { return Err(ask(surface, false)) };
+    let client = Attempt { shared, seat, surface, logins: &[login], source }.judge(login).await?;
+    let (known, access) = (shared.gate.logins.borrow(), shared.gate.access.borrow());
+    Ok((client, access.proof(&seat.peer, login, known.verified(login))))
+}
+
+/// The client of the session that a request belongs to. Only pages of ours use sessions, so a request of another one has none.
+fn of_session(shared: &Shared, seat: &Seat, head: &Parts) -> Option<Client> {
+    let (is_secure, hosts) = (seat.peer.is_secure(), hosts(&head.headers));
+    let host = str::from_utf8(hosts.first()?).ok()?;
+    let cookies = head.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    let id = sessions::id_in(cookies, host, is_secure)?;
+    let access = shared.gate.access.borrow();
+    if !access.is_of_own_page(&seat.peer, &provenance(head, false, &hosts)) {
+        return None;
     }
+    let mut sessions = shared.gate.sessions.borrow_mut();
+    let found = sessions.find(id, is_secure, Instant::now())?;
+    let client = access.admit_session(&seat.peer, found.proof)?;
+    Some(client.of_session(found.number))
+}
+
+/// Where a login comes from.
+fn source(seat: &Seat) -> Option<Source> {
+    seat.peer.address.map(Source::from).or(seat.peer.uid.map(Source::of_user))
 }
 
 impl Attempt<'_> {
+    /// The client with this login, or the refusal.
+    async fn judge(&self, login: &[u8]) -> Result<Client, Answer> {
+        match self.look() {
+            Ok(client) => Ok(client),
+            Err(Denied::Unverified(..)) => self.verify(login).await,
+            Err(denied) => Err(self.deny(denied)),
+        }
+    }
+
     /// Looks at the login, as far as no hash has to be computed.
     fn look(&self) -> Result<Client, Denied> {
         let (gate, peer) = (&self.shared.gate, &self.seat.peer);
@@ -177,6 +230,14 @@ fn provenance<'r>(head: &'r Parts, has_body: bool, hosts: &'r [&'r [u8]]) -> Pro
         has_cookie: head.headers.contains_key(COOKIE),
         content_type: header(CONTENT_TYPE),
         has_body,
+    }
+}
+
+/// A browser asks its user for a password by itself if it is asked for one. A script of ours does that better.
+pub(super) fn ask_no_user(headers: &HeaderMap, answer: &mut Answer) {
+    let is_fetch = headers.get(DESTINATION).is_some_and(|destination| destination == "empty");
+    if is_fetch && answer.status() == StatusCode::UNAUTHORIZED {
+        answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"muster\""));
     }
 }
 

@@ -8,14 +8,16 @@ use hyper::body::Incoming;
 use hyper::header::{CONNECTION, EXPECT, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Request, StatusCode};
-use muster_access::{Client, Rank, Surface};
-use muster_api::{API_HEADER, API_VERSION, Alive, Compatible, Problem, Right, Route, StdinReport, compatible};
+use muster_access::{Client, Rank};
+use muster_api::{
+    API_HEADER, API_VERSION, Alive, Compatible, Problem, Right, Route, RouteError, StdinReport, compatible,
+};
 use tracing::debug;
 
 use super::cors::Cors;
 use super::{
-    action, admission, config, debug, events, exec, logs, logtail, metrics, processes, queries, schedule, trace, web,
-    xmlrpc,
+    action, admission, config, debug, events, exec, logs, logtail, metrics, page, processes, queries, schedule,
+    session, simulate, stats, trace, web, xmlrpc,
 };
 use crate::access::reader;
 use crate::operations;
@@ -35,15 +37,21 @@ const SHOWN: usize = 256;
 pub(super) async fn answer(shared: Rc<Shared>, desk: Desk, seat: Seat, request: Request<Incoming>) -> Answer {
     let (head, incoming) = request.into_parts();
     let cors = Cors::of(&shared, &seat, &head);
-    let interface = compatible(head.method.as_str(), head.uri.path());
+    let is_supervisords = shared.gate.access.borrow().is_of_supervisord(&seat.peer);
+    let interface = compatible(head.method.as_str(), target(&head), is_supervisords);
     let mut answer = by_interface(&shared, &desk, (&seat, interface), (&cors, &head, incoming)).await;
     cors.dress(&mut answer);
+    admission::ask_no_user(&head.headers, &mut answer);
     // supervisord's interfaces have its headers and no others.
     if interface.is_none() {
         let (name, version) = (HeaderName::from_static(API_HEADER), HeaderValue::from_static(API_VERSION));
         answer.headers_mut().insert(name, version);
     }
     answer
+}
+
+fn target(head: &Parts) -> &str {
+    head.uri.path_and_query().map_or("", |target| target.as_str())
 }
 
 async fn by_interface(
@@ -53,22 +61,23 @@ async fn by_interface(
     (cors, head, mut incoming): (&Cors, &Parts, Incoming),
 ) -> Answer {
     let (began, limits) = (Instant::now(), shared.limits.clone());
-    let surface = if interface.is_some() { Surface::Supervisord } else { Surface::Native };
-    if let Err(refusal) = admission::check_browser(shared, seat, surface, head, &incoming) {
+    let (target, kind) = (target(head), interface.map(|(kind, _)| kind));
+    if let Err(refusal) = admission::check_browser(shared, seat, kind, head, &incoming) {
         return closing(refusal, &head.headers, incoming);
     }
     if let Some(preflight) = cors.preflight(head) {
         return preflight;
     }
-    let client = match admission::admit(shared, seat, surface, head).await {
+    let route = Route::parse(head.method.as_str(), target);
+    let needs_right = kind.is_some() || !route.as_ref().is_ok_and(|route| route.endpoint().needs == Right::None);
+    let client = match admission::admit(shared, seat, (admission::surface(kind), needs_right), head).await {
         Ok(client) => client.of_process(seat.peer.pid),
         Err(refusal) => return closing(refusal, &head.headers, incoming),
     };
     seat.client.set(client);
     let may_control = client.rank > Rank::Onlooker;
-    let target = head.uri.path_and_query().map_or("", |target| target.as_str());
     let answered = match interface {
-        None => by_route(shared, desk, (client, seat), (head, target, &mut incoming)).await,
+        None => by_route(shared, desk, (client, seat), (head, route, &mut incoming)).await,
         Some((_, needs)) if !client.may(needs) => match request_body::ignore(&mut incoming).await {
             Ok(()) => Ok(xmlrpc::refuse(client)),
             Err(problem) => Err(problem),
@@ -98,9 +107,9 @@ async fn by_route(
     shared: &Rc<Shared>,
     desk: &Desk,
     (client, seat): (Client, &Seat),
-    (head, target, incoming): (&Parts, &str, &mut Incoming),
+    (head, route, incoming): (&Parts, Result<Route, RouteError>, &mut Incoming),
 ) -> Result<Answer, Problem> {
-    let route = route(shared, client, head.method.as_str(), target);
+    let route = allowed(shared, client, route);
     // The body must be read in any case, otherwise the client fails while writing it.
     let bytes = if route.as_ref().is_ok_and(|route| route.endpoint().body.is_some()) {
         request_body::collect(incoming).await?
@@ -116,8 +125,8 @@ async fn by_route(
     Ok(asked.dispatch(route).await)
 }
 
-fn route(shared: &Shared, client: Client, method: &str, target: &str) -> Result<Route, Box<Answer>> {
-    let route = Route::parse(method, target).map_err(|error| Box::new(response::route_error(error)))?;
+fn allowed(shared: &Shared, client: Client, route: Result<Route, RouteError>) -> Result<Route, Box<Answer>> {
+    let route = route.map_err(|error| Box::new(response::route_error(error)))?;
     if matches!(route, Route::Debug { .. } | Route::Trace { .. }) && !debug::is_on(shared) {
         return Err(Box::new(debug::missing()));
     }
@@ -149,6 +158,9 @@ fn is_large(route: &Route) -> bool {
             | Route::Metrics
             | Route::Schedule { .. }
             | Route::Config
+            | Route::Stats { .. }
+            | Route::Runs { .. }
+            | Route::Simulate
             | Route::CheckConfig
             | Route::Readyz
             | Route::OpenApi
@@ -234,6 +246,14 @@ impl Asked<'_> {
                 Ok(trace::follow(shared, span).map(|body| body.with_ticket(ticket)))
             }
             Route::Shutdown => action::shutdown(shared, by, body).await,
+            Route::Session => Ok(session::show(shared, client, seat)),
+            Route::LogIn => session::log_in(shared, (client, seat), headers, body).await,
+            Route::LogOut => Ok(session::log_out(shared, client, seat, headers)),
+            Route::Stats { select } => stats::stats(shared, select.as_deref()).await,
+            Route::Runs { select, since } => stats::list(shared, select.as_deref(), since).await,
+            Route::Simulate => simulate::simulate(shared, body).await,
+            Route::Page { .. } => Ok(page::page(shared, desk, client, headers).await),
+            Route::PageFile { file } => page::file(headers, &file),
         }
     }
 }

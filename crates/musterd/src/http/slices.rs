@@ -43,6 +43,25 @@ pub(super) async fn list<T>(
     Ok(text)
 }
 
+/// Writes a text with what `write` adds for each item.
+pub(super) async fn pieces<T>(
+    turns: &Turns,
+    mut text: String,
+    items: impl IntoIterator<Item = T>,
+    mut write: impl FnMut(T, &mut String),
+) -> String {
+    turns.next().await;
+    let mut began = Instant::now();
+    for item in items {
+        write(item, &mut text);
+        if began.elapsed() >= SLICE {
+            turns.next().await;
+            began = Instant::now();
+        }
+    }
+    text
+}
+
 /// A response with the text.
 pub(super) fn answer(status: StatusCode, text: serde_json::Result<Vec<u8>>) -> Result<Answer, Problem> {
     let text =

@@ -89,10 +89,9 @@ pub(crate) fn put_in_force(shared: &Shared, (request, by): (RequestId, Option<Pr
         let supervisor = shared.supervisor.borrow();
         in_force.put_disguises(disguises, |real| supervisor.snapshot().iter().any(|instance| instance.spec() == real));
         drop(supervisor);
-        *shared.gate.access.borrow_mut() = access;
+        shared.gate.put_access(access);
         shared.secrets.put(servers);
         shared.secrets.reloaded.notify_one();
-        shared.gate.logins.borrow_mut().forget_right();
         let instances = spec.programs.iter().flat_map(|program| &program.instances);
         let children = shared.children.borrow();
         instances.for_each(|instance| children.logs().change_rotation(instance));

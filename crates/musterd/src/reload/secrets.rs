@@ -84,9 +84,8 @@ async fn read_again(shared: &Rc<Shared>) -> Vec<Look> {
             in_force.control.listeners = new.listeners;
             in_force.control.identities = new.identities;
             drop(in_force);
-            *shared.gate.access.borrow_mut() = access;
+            shared.gate.put_access(access);
             shared.secrets.put(Arc::new(servers));
-            shared.gate.logins.borrow_mut().forget_right();
             // Connections that follow lose what their clients may no longer see.
             shared.gate.divided.notify_one();
             publish(shared, None);

@@ -2,7 +2,7 @@
 //!
 //! Read-only: decides, changes and waits for nothing.
 
-mod runs;
+pub(super) mod runs;
 pub(super) mod why;
 
 use muster_api as api;

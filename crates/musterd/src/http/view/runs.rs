@@ -54,6 +54,18 @@ pub(super) fn past_run(shared: &Shared, instance: &Instance, past: &PastRun) -> 
     }
 }
 
+/// An ended run without its output.
+pub(in crate::http) fn span(shared: &Shared, instance: &Instance, past: &PastRun) -> api::RunSpan {
+    api::RunSpan {
+        run: past.run.0,
+        started_at: date(shared, past.began),
+        ended_at: Some(date(shared, past.ended)),
+        exit: Some(exit(past)),
+        ended_by: Some(ended_by(shared, past)),
+        verdict: Some(past.explain(&instance.program().exit_codes)),
+    }
+}
+
 fn last_lines(shared: &Shared, instance: &Instance, run: RunId) -> Vec<api::OutputLine> {
     let lines = shared.children.borrow().logs().last_lines(instance.name(), run);
     let line = |line: LastLine| api::OutputLine {
