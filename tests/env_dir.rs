@@ -66,13 +66,31 @@ fn a_directory_that_another_user_can_change_is_refused() {
     // The user could rename a file of root's to LD_PRELOAD.
     fs::write(directory.join("COLOUR"), "blue").expect("we are root");
     let said = refused("");
-    assert!(said.contains("COLOUR") && said.contains("4242"), "{said}");
+    assert!(said.contains("4242") && !said.contains("COLOUR"), "{said}");
     fs::remove_file(directory.join("COLOUR")).expect("we are root");
 
     // A link of the user's to a file that only root may read, also for a program of that user.
     std::os::unix::fs::symlink(&secret, directory.join("STOLEN")).expect("we are root");
-    for user in ["", "user = \"4242:4242\"\n"] {
-        let said = refused(user);
-        assert!(said.contains("STOLEN"), "{said}");
-    }
+    assert!(!refused("").contains("STOLEN"));
+    let said = refused("user = \"4242:4242\"\n");
+    assert!(said.contains("STOLEN"), "{said}");
+
+    // In its place a link to a directory whose names only root may see.
+    let hidden = place.path().join("hidden");
+    fs::create_dir(&hidden).expect("it is ours");
+    fs::set_permissions(&hidden, fs::Permissions::from_mode(0o700)).expect("it is ours");
+    fs::write(hidden.join("customer-42.key"), "").expect("it is ours");
+    let home = place.path().join("home");
+    fs::create_dir(&home).expect("it is ours");
+    chown(&home, Some(Uid::from_raw(4242)), Some(Gid::from_raw(4242))).expect("we are root");
+    std::os::unix::fs::symlink(&hidden, home.join("env")).expect("we are root");
+    let text = format!(
+        "[program.web]\ncommand = \"true\"\nuser = \"4242:4242\"\nenv_dir = \"{}\"\n",
+        home.join("env").display()
+    );
+    fs::write(&main, text).expect("it is ours");
+    let checked = harness::ended(std::process::Command::new(harness::musterd()).arg("check").arg("-c").arg(&main));
+    let said = checked.out + &checked.err;
+    assert_eq!(checked.code, Some(2), "{said}");
+    assert!(said.contains("symbolic link") && !said.contains("customer"), "{said}");
 }

@@ -80,6 +80,32 @@ fn the_daemon_and_its_programs_are_the_user_and_its_sockets_were_roots_to_open()
     daemon.finish();
 }
 
+/// The kernel lets only sockets of one user share a port: those of before the change of user and those of after it.
+#[test]
+fn further_instances_share_a_port_that_was_roots_to_open() {
+    if !is_root() {
+        return skip("only root can become another user");
+    }
+    for protocol in ["tcp", "udp"] {
+        let port = harness::free_port();
+        let program = format!(
+            "[program.web]\ncommand = \"sleep 1000\"\nnumprocs = 2\nstartsecs = 0\n\
+             [program.web.sockets.http]\nlisten = \"{protocol}://127.0.0.1:{port}\"\nreuse_port = true\n"
+        );
+        let setting = Setting::supervising(program).in_directory_of(USER).musterd(&format!("user = \"{USER}\""));
+        let mut daemon = setting.start();
+        ["web:0", "web:1"].into_iter().for_each(|name| drop(daemon.wait_for_running(name)));
+        daemon.ctl_well(&["scale", "web=3"]);
+        let third = daemon.wait_for_running("web:2");
+        let link = fs::read_link(format!("/proc/{third}/fd/3")).expect("it has a socket of its own");
+        assert!(link.to_string_lossy().starts_with("socket:"), "{link:?}");
+        // Also one that is opened again while the others are open.
+        daemon.ctl_well(&["stop", "web:0"]);
+        daemon.ctl_well(&["start", "web:0"]);
+        daemon.finish();
+    }
+}
+
 #[test]
 fn a_log_that_the_user_cannot_write_fails_the_start() {
     if !is_root() {

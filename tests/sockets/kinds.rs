@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::UdpSocket;
+use std::io::Read;
+use std::net::{TcpStream, UdpSocket};
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -241,4 +242,60 @@ fn a_socket_that_is_kept_is_open_while_its_program_is_stopped() {
     daemon.rewrite(&Setting::supervising("[program.other]\ncommand = \"sleep 1000\"\n"));
     daemon.ctl_well(&["update"]);
     wait_until("with the program its socket is gone", || connects(kept).is_err());
+}
+
+/// Answers one client, and breaks its listener.
+const BREAKS: &str = "
+import socket, time
+listener = socket.socket(fileno=3)
+client = listener.accept()[0]
+try:
+    client.sendall(b'served')
+except OSError:
+    pass
+client.close()
+listener.shutdown(socket.SHUT_RDWR)
+time.sleep(1000)
+";
+
+#[test]
+fn a_listener_that_its_program_has_shut_down_is_opened_again_by_a_start_and_by_a_reload() {
+    let directory = temporary();
+    let (port, path) = (free_port(), directory.path().join("app.sock"));
+    let script = script(directory.path(), "breaks.py", BREAKS);
+    let ask = |is_unix: bool| -> std::io::Result<String> {
+        let mut text = String::new();
+        match is_unix {
+            true => UnixStream::connect(&path)?.read_to_string(&mut text)?,
+            false => TcpStream::connect(("127.0.0.1", port))?.read_to_string(&mut text)?,
+        };
+        Ok(text)
+    };
+    let connects = |is_unix: bool| match is_unix {
+        true => UnixStream::connect(&path).is_ok(),
+        false => TcpStream::connect(("127.0.0.1", port)).is_ok(),
+    };
+    for (is_unix, address) in [(false, format!("tcp://127.0.0.1:{port}")), (true, format!("unix://{}", path.display()))]
+    {
+        let daemon = Setting::supervising(format!(
+            "[program.web]\ncommand = [\"python3\", \"{}\"]\nstartsecs = 0\nstopwaitsecs = 1\n\
+             [program.web.sockets]\nhttp = {{ listen = \"{address}\", keep = \"always\" }}\n",
+            script.display()
+        ))
+        .start();
+        assert_eq!(ask(is_unix).expect("it listens"), "served", "{address}");
+        wait_until("it is broken", || !connects(is_unix));
+        daemon.ctl_well(&["update"]);
+        assert!(connects(is_unix), "{address}: a reload mends it");
+        daemon.log.wait_for("a line about it", |line| {
+            let is_it = line.message == "a program has shut down its listening socket, which was opened again";
+            is_it && line.field("address").as_deref() == Some(&*address)
+        });
+        // The client that has just connected is the next run's, which breaks it again.
+        daemon.ctl_well(&["restart", "web"]);
+        wait_until("it is broken again", || !connects(is_unix));
+        daemon.ctl_well(&["stop", "web"]);
+        daemon.ctl_well(&["start", "web"]);
+        assert_eq!(ask(is_unix).expect("a start mends it"), "served", "{address}");
+    }
 }

@@ -40,13 +40,13 @@ type AFile = (PathBuf, Form);
 
 /// The environment files read so far; each is read once, however many programs name it.
 pub(crate) struct EnvFiles<'a> {
-    open: &'a Opener,
+    pub(crate) open: &'a Opener,
     known: RefCell<HashMap<AFile, Option<Rc<Entries>>>>,
     /// The names in each directory of variables; none where it is missing.
     pub(crate) directories: RefCell<HashMap<PathBuf, Rc<[String]>>>,
     order: RefCell<Vec<PathBuf>>,
     /// The combinations already checked for trust: the file that names it, and the user of the program.
-    judged: RefCell<HashSet<(PathBuf, usize, Option<UserSpec>)>>,
+    pub(crate) judged: RefCell<HashSet<(PathBuf, usize, Option<UserSpec>)>>,
     secrets: RefCell<Vec<SecretFile>>,
 }
 

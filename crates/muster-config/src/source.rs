@@ -63,6 +63,13 @@ pub enum Role<'a> {
         /// The user of the program that gets its variables.
         user: Option<&'a UserSpec>,
     },
+    /// A directory of environment files, to be listed.
+    Directory {
+        /// The configuration that names it.
+        by: &'a Path,
+        /// The user of the program that gets their variables.
+        user: Option<&'a UserSpec>,
+    },
 }
 
 /// The error of an [`Opener`] for a file that an untrusted user could have written or chosen.

@@ -14,7 +14,7 @@ use std::path::Path;
 
 use muster_config::{Role, Untrusted};
 use muster_spec::UserSpec;
-use muster_sys::trusted::{Identity, Missing, Refusal, Trust, TrustedPlace};
+use muster_sys::trusted::{self, Identity, Missing, Refusal, Trust, TrustedPlace};
 use muster_sys::user::Accounts;
 
 use crate::read_once;
@@ -34,7 +34,11 @@ pub fn open_again(path: &Path, role: Role<'_>) -> io::Result<File> {
     match role {
         Role::Named => read_once::again(path).unwrap_or_else(|| regular(path)),
         Role::Included { by } => included(path, by),
-        Role::Environment { by, user } => environment(path, by, user),
+        Role::Environment { by, user } => {
+            let open = |trust: &Trust| TrustedPlace::resolve(path, trust, Missing::Fail)?.open_guarded();
+            environment(open, by, user)
+        }
+        Role::Directory { by, user } => environment(|trust| trusted::open_directory(path, trust), by, user),
     }
 }
 
@@ -71,8 +75,7 @@ fn included(path: &Path, by: &Path) -> io::Result<File> {
 
 /// Files of root and the daemon's user are trusted for all programs. The other owners are tried only if a file is not
 /// theirs: looking up the user costs more than reading most files.
-fn environment(path: &Path, by: &Path, user: Option<&UserSpec>) -> io::Result<File> {
-    let open = |trust: &Trust| TrustedPlace::resolve(path, trust, Missing::Fail)?.open_guarded();
+fn environment(open: impl Fn(&Trust) -> io::Result<File>, by: &Path, user: Option<&UserSpec>) -> io::Result<File> {
     let mut refused = match open(&Trust::own()) {
         Err(error) if Refusal::of(&error).is_some() => error,
         opened => return opened,
@@ -217,6 +220,21 @@ mod tests {
         fs::hard_link(&secret, &file).unwrap();
         assert!(open_again(&file, role).is_err(), "another name of root's file");
         assert!(open_again(&secret, role).is_ok());
+    }
+
+    #[test]
+    fn a_directory_of_environment_files_is_listed_by_the_same_rules() {
+        let Some((directory, home)) = home() else { return };
+        let (secret, listed, user) = (directory.path().join("secret"), home.join("env"), user(4242));
+        let role = Role::Directory { by: directory.path(), user: Some(&user) };
+        fs::create_dir(&secret).unwrap();
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(open_again(&home, role).is_ok() && open_again(&secret, role).is_ok());
+        symlink(&secret, &listed).unwrap();
+        let error = open_again(&listed, role).unwrap_err().to_string();
+        assert!(error.contains("symbolic link"), "{error}");
+        let role = Role::Directory { by: directory.path(), user: None };
+        assert!(open_again(&home, role).is_err(), "a directory of a user who is not the program's");
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! The copies are complete before their user gets the directory. A directory among the originals becomes one among the
 //! copies; names in it that begin with `..`, such as Kubernetes' `..data`, are left out.
 
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::ffi::OsString;
+use std::fs::{DirBuilder, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -50,8 +51,9 @@ pub(crate) fn make(
 
 impl Copying<'_> {
     fn copy(&mut self, from: &Path, to: PathBuf, deepest: usize) -> io::Result<()> {
-        if fs::metadata(from)?.is_dir() {
-            return self.copy_directory(from, &to, deepest);
+        match read::names(from, self.user, MOST + 1) {
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {}
+            names => return self.copy_directory((from, names?), &to, deepest),
         }
         let (bytes, files) = &mut self.left;
         let content = read::content(from, self.user, *bytes, self.until).map_err(|error| {
@@ -69,11 +71,10 @@ impl Copying<'_> {
         self.give(&to)
     }
 
-    fn copy_directory(&mut self, from: &Path, to: &Path, deepest: usize) -> io::Result<()> {
+    fn copy_directory(&mut self, (from, names): (&Path, Vec<OsString>), to: &Path, deepest: usize) -> io::Result<()> {
         let deepest = deepest.checked_sub(1).ok_or_else(|| io::Error::other(format!("deeper than {DEEPEST}")))?;
         DirBuilder::new().mode(0o700).create(to)?;
-        for entry in fs::read_dir(from)?.take(MOST + 1) {
-            let name = entry?.file_name();
+        for name in names {
             if !name.to_string_lossy().starts_with("..") {
                 self.copy(&from.join(&name), to.join(&name), deepest)?;
             }
@@ -90,6 +91,7 @@ impl Copying<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::MetadataExt;
     use std::sync::Arc;
 
@@ -137,6 +139,33 @@ mod tests {
         }
         assert_eq!(fs::read(made.path().join("tls")).unwrap(), b"a\0b\n");
         assert!(!made.path().join("all/..2026").exists());
+    }
+
+    /// The names would be those of the copies.
+    #[test]
+    fn a_link_of_the_programs_user_to_a_directory_is_not_followed() {
+        if !nix::unistd::geteuid().is_root() {
+            return eprintln!("SKIPPED: needs root");
+        }
+        let place = tempfile::tempdir().unwrap();
+        fs::set_permissions(place.path(), Permissions::from_mode(0o755)).unwrap();
+        let (home, secret) = (place.path().join("home"), place.path().join("secret"));
+        fs::create_dir(&home).unwrap();
+        fs::create_dir(&secret).unwrap();
+        fs::set_permissions(&secret, Permissions::from_mode(0o700)).unwrap();
+        fs::write(secret.join("customer-42"), "x").unwrap();
+        chown(&home, Some(4_242), Some(4_242)).unwrap();
+        std::os::unix::fs::symlink(&secret, home.join("all")).unwrap();
+        let user = Identity { uid: 4_242, gid: 4_242, groups: vec![4_242] };
+        let error = made(place.path(), &[("all", &home.join("all"))], Some(user.clone())).unwrap_err();
+        assert!(error.contains("symbolic link") && !error.contains("customer"), "{error}");
+        fs::remove_file(home.join("all")).unwrap();
+        fs::create_dir(home.join("all")).unwrap();
+        fs::write(home.join("all/own"), "x").unwrap();
+        for path in ["all", "all/own"] {
+            chown(home.join(path), Some(4_242), Some(4_242)).unwrap();
+        }
+        assert!(made(place.path(), &[("all", &home.join("all"))], Some(user)).is_ok());
     }
 
     #[test]

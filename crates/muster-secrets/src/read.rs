@@ -4,6 +4,7 @@
 //! link to a file of root's there. The program's own user is tried first, then any single owner of a directory, always with
 //! the privileges of that owner.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -12,7 +13,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use muster_spec::SecretSpec;
-use muster_sys::trusted::{Identity, Missing, Refusal, Trust, TrustedPlace};
+use muster_sys::trusted::{self, Identity, Missing, Refusal, Trust, TrustedPlace};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -59,8 +60,17 @@ pub(crate) fn content(path: &Path, user: Option<&Identity>, largest: usize, unti
     Err(if length > largest { too_large(largest) } else { io::Error::other("changed while it was read") })
 }
 
+/// The names in a directory, at most this many; `NotADirectory` if it is none.
+pub(crate) fn names(path: &Path, user: Option<&Identity>, most: usize) -> io::Result<Vec<OsString>> {
+    trusted::names(as_owner(user, |trust| trusted::open_directory(path, trust))?, most)
+}
+
 fn open(path: &Path, user: Option<&Identity>) -> io::Result<File> {
-    let open = |trust: &Trust| TrustedPlace::resolve(path, trust, Missing::Fail)?.open_secret();
+    as_owner(user, |trust| TrustedPlace::resolve(path, trust, Missing::Fail)?.open_secret())
+}
+
+/// Opens something as the program's user, or as the single owner of its directory.
+fn as_owner(user: Option<&Identity>, open: impl Fn(&Trust) -> io::Result<File>) -> io::Result<File> {
     match (open(&Trust::program(user.cloned())), user) {
         (Err(error), Some(_)) if Refusal::of(&error).is_some() => open(&Trust::program(None)).map_err(|_| error),
         (opened, _) => opened,

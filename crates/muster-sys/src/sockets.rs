@@ -11,6 +11,7 @@ use std::path::Path;
 
 use muster_spec::{HostPort, InstanceSpec, ProcessSpec, SocketAddress, SocketSpec, UnixKind, UserSpec};
 
+use crate::fd::change_owner;
 use crate::holder;
 use crate::listener::{Listener, Protocol, UnixPlace};
 use crate::rights::Rights;
@@ -42,11 +43,15 @@ pub enum Change {
     Opened(SocketAddress),
     /// It was closed.
     Closed(SocketAddress),
+    /// A process had shut it down; it listens again, or was opened again.
+    Mended(SocketAddress),
 }
 
 #[derive(Debug)]
 struct Open {
     spec: SocketSpec,
+    /// The user of its program.
+    user: Option<UserSpec>,
     listener: Listener,
 }
 
@@ -206,17 +211,48 @@ impl Sockets {
                 }
             }
         }
+        for key in self.open.keys().cloned().collect::<Vec<_>>() {
+            failed.extend(self.mend(&key, accounts).err());
+        }
         failed
     }
 
-    /// Opens those sockets of an instance that are closed.
+    /// Gives the sockets of which each instance has its own at a port to this user, whom the daemon is about to become: the kernel
+    /// lets only sockets of one user share a port, and the next ones will be that user's.
+    pub fn give_to(&self, uid: u32, gid: u32) {
+        for open in self.open.values().filter(|open| open.spec.options.reuse_port) {
+            // Without the right to do that, the next one is an address in use.
+            let _ = change_owner(open.listener.as_fd(), uid, gid);
+        }
+    }
+
+    /// Opens those sockets of an instance that are closed, and again those that a process has shut down.
     pub fn open(&mut self, instance: &InstanceSpec, accounts: &mut Accounts) -> Result<(), NotOpened> {
         for (key, spec, process) in keyed(instance) {
-            if !self.open.contains_key(&key) {
+            if self.open.contains_key(&key) {
+                self.mend(&key, accounts)?;
+            } else {
                 let open = open(spec, process.user.as_ref(), accounts)?;
                 self.put(key, open);
             }
         }
+        Ok(())
+    }
+
+    /// Whether a process has shut down one of these sockets. The next [`Sockets::open`] mends it.
+    pub fn has_broken(&self, instance: &InstanceSpec) -> bool {
+        keyed(instance).any(|(key, ..)| self.open.get(&key).is_some_and(|open| open.listener.is_broken()))
+    }
+
+    /// Has a socket that a process has shut down listen again, or opens another one in its place.
+    fn mend(&mut self, key: &Key, accounts: &mut Accounts) -> Result<(), NotOpened> {
+        let Some(broken) = self.open.get(key).filter(|open| open.listener.is_broken()) else { return Ok(()) };
+        if !broken.listener.revive(broken.spec.backlog) {
+            let mut another = open(&broken.spec, broken.user.as_ref(), accounts)?;
+            another.listener.keep();
+            self.open.insert(key.clone(), another);
+        }
+        self.changes.push(Change::Mended(key.address.clone()));
         Ok(())
     }
 
@@ -303,7 +339,7 @@ fn open(spec: &SocketSpec, user: Option<&UserSpec>, accounts: &mut Accounts) -> 
         SocketAddress::Inherited(name) => Listener::inherited(name),
     };
     let opened = opened.map_err(|error| NotOpened { address: spec.address.clone(), error });
-    Ok(Open { spec: spec.clone(), listener: opened? })
+    Ok(Open { spec: spec.clone(), user: user.cloned(), listener: opened? })
 }
 
 fn open_at(

@@ -2,6 +2,7 @@
 //!
 //! A timer of the monotonic clock would be late or early by as much as the clock is set, or the machine sleeps.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -9,7 +10,20 @@ use crate::fd::{check, read};
 
 /// A timer of the wall clock.
 #[derive(Debug)]
-pub struct WallTimer(OwnedFd);
+pub struct WallTimer {
+    fd: OwnedFd,
+    /// Whether the kernel has said that the clock was set, before the timer did.
+    was_set: Cell<bool>,
+}
+
+/// Why a timer has fired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fired {
+    /// Its time has come.
+    InTime,
+    /// The clock was set; its time may have come as well.
+    ClockWasSet,
+}
 
 impl WallTimer {
     /// A timer that is not set.
@@ -18,7 +32,7 @@ impl WallTimer {
         let fd = unsafe { libc::timerfd_create(libc::CLOCK_REALTIME, libc::TFD_NONBLOCK | libc::TFD_CLOEXEC) };
         check(fd)?;
         // SAFETY: the kernel has just opened it for us alone.
-        Ok(WallTimer(unsafe { OwnedFd::from_raw_fd(fd) }))
+        Ok(WallTimer { fd: unsafe { OwnedFd::from_raw_fd(fd) }, was_set: Cell::new(false) })
     }
 
     /// Has it fire at this second since 1970, or as soon as the clock is set; never with `None`.
@@ -30,29 +44,34 @@ impl WallTimer {
             let setting = libc::itimerspec { it_interval: never, it_value: value };
             let flags = if at.is_some() { libc::TFD_TIMER_ABSTIME | libc::TFD_TIMER_CANCEL_ON_SET } else { 0 };
             // SAFETY: the kernel reads `setting` during the call and writes nothing.
-            check(unsafe { libc::timerfd_settime(self.0.as_raw_fd(), flags, &raw const setting, std::ptr::null_mut()) })
+            check(unsafe {
+                libc::timerfd_settime(self.fd.as_raw_fd(), flags, &raw const setting, std::ptr::null_mut())
+            })
         };
         match set(at) {
             // The clock was set since the last look, and the kernel says so only once: now the timer has to say it.
-            Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => set(Some(1)).map(drop),
+            Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => {
+                self.was_set.set(true);
+                set(Some(1)).map(drop)
+            }
             other => other.map(drop),
         }
     }
 
     /// Takes note that it has fired, `WouldBlock` if it has not.
-    pub fn take(&self) -> io::Result<()> {
+    pub fn take(&self) -> io::Result<Fired> {
         let mut buffer = [0; size_of::<u64>()];
-        match read(self.0.as_fd(), &mut buffer) {
-            // The clock was set.
-            Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => Ok(()),
-            other => other.map(drop),
+        match read(self.fd.as_fd(), &mut buffer) {
+            Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => Ok(Fired::ClockWasSet),
+            Ok(_) if self.was_set.take() => Ok(Fired::ClockWasSet),
+            other => other.map(|_| Fired::InTime),
         }
     }
 }
 
 impl AsFd for WallTimer {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.fd.as_fd()
     }
 }
 

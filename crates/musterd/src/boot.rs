@@ -161,6 +161,7 @@ fn open_as_root(spec: &Spec, accounts: &mut Accounts, opening: &mut Opening) -> 
     }
     if let Some(account) = account {
         let name = &account.name;
+        program_sockets.give_to(account.uid, account.gid);
         account
             .take_over()
             .map_err(|error| opening.refuse(format!("[musterd] user: cannot become {name}: {error}")))?;

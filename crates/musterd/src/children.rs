@@ -187,7 +187,7 @@ impl Children {
         (channel, prepared): (&Channel, &Prepared),
     ) -> Result<(Spawning, Option<Rc<StdinPipe>>), SpawnError> {
         let stdin = stdin::open(spec)?;
-        self.open_sockets(spec)?;
+        self.open_sockets_to_start(spec)?;
         let (stdout, stderr, reading) = self.open_output(run, spec, channel.matcher.as_ref())?;
         let index = spec.index.to_string();
         let variables = channel.variables.iter().map(|(name, value)| (*name, value.as_str()));

@@ -14,10 +14,19 @@ fn armed(texts: &[&str], now: i64) -> Agenda<u8> {
     agenda
 }
 
+/// Looks until there is no more, as the loop does turn by turn.
+fn look(agenda: &mut Agenda<u8>, now: i64) -> Vec<Due<u8>> {
+    let mut all = agenda.look(now, true);
+    while agenda.has_more() {
+        all.extend(agenda.look(now, false));
+    }
+    all
+}
+
 /// Sets the clock from one time to another, in one step: returns whether it is due, and how many times were missed.
 fn step(texts: &[&str], from: &str, to: &str) -> (bool, u32) {
     let mut agenda = armed(texts, at(from));
-    agenda.look(at(to)).first().map_or((false, 0), |due| (due.is_due, due.missed))
+    look(&mut agenda, at(to)).first().map_or((false, 0), |due| (due.is_due, due.missed))
 }
 
 const FIXED_AT_NOON: &[&str] = &["0 12 * * *"];
@@ -64,10 +73,83 @@ fn a_clock_that_is_set_back_repeats_no_fixed_time_within_three_hours() {
         (&["*/10 * * * * *"], 20, "2026-05-01T11:59:50Z"),
     ] {
         let mut agenda = armed(texts, noon - 30);
-        assert!(agenda.look(noon)[0].is_due);
-        assert_eq!(agenda.look(noon - back), []);
+        assert!(look(&mut agenda, noon)[0].is_due);
+        assert_eq!(look(&mut agenda, noon - back), []);
         assert_eq!(local(agenda.earliest().expect("there is one"), "UTC"), next, "{texts:?} {back}");
     }
+}
+
+/// A container that starts before its clock is right.
+#[test]
+fn a_clock_that_was_wrong_when_a_job_was_armed_passes_over_no_fixed_time() {
+    let noon = at("2026-05-01T12:00Z");
+    for (armed_at, back) in [(30, 31), (30, 60), (59, 7200), (7200, 10_000), (86_400, 90_000)] {
+        let mut agenda = armed(FIXED_AT_NOON, noon + armed_at);
+        let wall = noon + armed_at - back;
+        assert_eq!(look(&mut agenda, wall), [], "{armed_at} {back}");
+        assert_eq!(agenda.earliest(), Some(noon), "{armed_at} {back}");
+        assert!(look(&mut agenda, noon)[0].is_due);
+        // It has come now, and the next small step changes nothing.
+        assert_eq!(look(&mut agenda, noon - 30), []);
+        assert_eq!(agenda.earliest(), Some(noon + 86_400));
+    }
+    // One step after another, each of them small: a run is remembered for three hours.
+    let mut agenda = armed(FIXED_AT_NOON, noon - 5);
+    assert!(look(&mut agenda, noon)[0].is_due);
+    for back in [3600, 7200, 10_800] {
+        look(&mut agenda, noon - back);
+        assert_eq!(agenda.earliest(), Some(noon + 86_400), "{back}");
+    }
+    look(&mut agenda, noon - 14_000);
+    assert_eq!(agenda.earliest(), Some(noon));
+}
+
+/// Counting the missed times of a thousand jobs must not hold up anything else.
+#[test]
+fn a_step_of_years_is_looked_at_piece_by_piece() {
+    let now = at("2026-05-01T11:58:30Z");
+    let mut agenda: Agenda<u16> = Agenda::default();
+    let each_minute = ScheduleSpec::of(vec![crate::parse("* * * * *", "Europe/Berlin").expect("it is good")]);
+    for job in 0..1000 {
+        agenda.arm(job, &each_minute, now).expect("it is good");
+    }
+    let later = now + 5 * 365 * 86_400 + 45;
+    let (mut all, mut looks, mut longest) = (Vec::new(), 0, Duration::ZERO);
+    while looks == 0 || agenda.has_more() {
+        let began = std::time::Instant::now();
+        all.extend(agenda.look(later, looks == 0));
+        (looks, longest) = (looks + 1, longest.max(began.elapsed()));
+    }
+    println!("{looks} looks, the longest took {longest:?}");
+    assert!(looks >= 1000 * COUNTED / MOST, "{looks} looks take many computations each");
+    let next_in = Some(Duration::from_secs(45));
+    let expected = (0..1000).map(|job| Due { job, is_due: true, missed: 999, next_in });
+    assert!(all.into_iter().eq(expected), "each job is due once, and only once");
+    assert_eq!((agenda.earliest(), agenda.look(later, false)), (Some(later + 45), vec![]));
+}
+
+#[test]
+fn a_clock_that_is_set_again_during_a_look_is_looked_at_from_the_beginning() {
+    let noon = at("2026-05-01T12:00Z");
+    let fixed = ScheduleSpec::of(vec![crate::parse("0 12 * * *", "UTC").expect("it is good")]);
+    let mut agenda: Agenda<u8> = Agenda::default();
+    for job in 0..4 {
+        agenda.arm(job, &fixed, noon - 60).expect("it is good");
+    }
+    // The first two are looked at by a clock that is ahead by days.
+    let ahead = agenda.look_within(noon + 3 * 86_400, true, 9);
+    assert_eq!(
+        ahead.iter().map(|due| (due.job, due.is_due, due.missed)).collect::<Vec<_>>(),
+        [(0, true, 3), (1, true, 3)]
+    );
+    assert!(agenda.has_more());
+    let mut all = agenda.look_within(noon - 30, true, 9);
+    while agenda.has_more() {
+        all.extend(agenda.look_within(noon - 30, false, 9));
+    }
+    assert_eq!(all, []);
+    // Whether they have run by the wrong clock or not, their next time is today.
+    assert!((0..4).all(|job| agenda.next(job) == Some(noon)), "{agenda:?}");
 }
 
 /// Steps of every size at every second around a time: a fixed time comes once, unless the clock goes far back.
@@ -81,7 +163,7 @@ fn no_small_step_loses_or_repeats_a_run() {
                 let (mut wall, mut runs) = (noon - 89, 0);
                 for second in -89..=150i64 {
                     wall += 1 + if second == step_at { step } else { 0 };
-                    runs += agenda.look(wall).iter().filter(|due| due.is_due).count();
+                    runs += look(&mut agenda, wall).iter().filter(|due| due.is_due).count();
                 }
                 assert_eq!(runs, 1, "{text:?} {step_at} {step}");
             }
@@ -93,12 +175,12 @@ fn no_small_step_loses_or_repeats_a_run() {
 fn several_expressions_at_one_time_are_one_run() {
     let now = at("2026-05-01T11:59:00Z");
     let mut agenda = armed(&["0 12 * * *", "*/5 * * * *", "@every 1h"], now);
-    let due = agenda.look(now + 60);
+    let due = look(&mut agenda, now + 60);
     let next_in = Some(Duration::from_secs(300));
     assert_eq!(due, [Due { job: 1, is_due: true, missed: 0, next_in }]);
     assert_eq!(agenda.next(1), Some(now + 360));
     agenda.disarm(1);
-    assert_eq!((agenda.earliest(), agenda.next(1), agenda.look(now + 3600)), (None, None, vec![]));
+    assert_eq!((agenda.earliest(), agenda.next(1), look(&mut agenda, now + 3600)), (None, None, vec![]));
 }
 
 /// The examples of the documentation.

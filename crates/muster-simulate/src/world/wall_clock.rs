@@ -16,7 +16,11 @@ impl World<'_> {
 
     /// Queues what is due.
     pub(super) fn look_at_wall_clock(&mut self, now: Time) {
-        for due in self.agenda.look(self.wall_seconds(now)) {
+        let mut all = self.agenda.look(self.wall_seconds(now), false);
+        while self.agenda.has_more() {
+            all.extend(self.agenda.look(self.wall_seconds(now), false));
+        }
+        for due in all {
             let instance = due.job;
             if due.missed > 0 {
                 self.inputs.push_back(Input::DueMissed { instance, times: due.missed });

@@ -129,6 +129,20 @@ impl Listener {
         count == 1 && wanted.revents != 0
     }
 
+    /// Whether it takes no connections, because a process that has a copy of it has shut it down.
+    pub fn is_broken(&self) -> bool {
+        let mut wanted = libc::pollfd { fd: self.as_fd().as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
+        // SAFETY: the kernel reads and writes one pollfd, and does not wait.
+        let count = unsafe { libc::poll(&mut wanted, 1, 0) };
+        self.is_listening && count == 1 && wanted.revents != 0
+    }
+
+    /// Has a broken one listen again, for all processes that have a copy. Returns whether that is possible: a Unix socket that
+    /// was shut down stays so.
+    pub fn revive(&self, backlog: u32) -> bool {
+        self.listen(backlog).is_ok() && !self.is_broken()
+    }
+
     /// Removes the socket whose place it took.
     pub fn keep(&mut self) {
         if let Some(file) = &mut self.file
@@ -280,6 +294,25 @@ mod tests {
         assert!(listener.dress(open).is_err());
         assert_eq!(fs::metadata(&secret).unwrap().mode() & 0o7777, 0o600);
         assert!(!listener.is_in_place());
+    }
+
+    #[test]
+    fn a_listener_that_was_shut_down_listens_again_where_the_kernel_can_do_that() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("app.sock");
+        let tcp = Listener::network(Protocol::Tcp, ("127.0.0.1", 0), SocketOptions::default(), 4).unwrap();
+        let copy = TcpListener::from(tcp.as_fd().try_clone_to_owned().unwrap());
+        let connects = || std::net::TcpStream::connect(copy.local_addr().unwrap()).is_ok();
+        for (listener, revives) in [(&tcp, true), (&unix(&path).unwrap(), false)] {
+            assert!(!listener.is_broken());
+            // SAFETY: shutdown touches no memory of ours.
+            check(unsafe { libc::shutdown(listener.as_fd().as_raw_fd(), libc::SHUT_RD) }).unwrap();
+            assert!(listener.is_broken());
+            assert_eq!(listener.revive(4), revives);
+        }
+        assert!(connects() && !tcp.is_broken());
+        let udp = Listener::network(Protocol::Udp, ("127.0.0.1", 0), SocketOptions::default(), 4).unwrap();
+        assert!(!udp.is_broken());
     }
 
     #[test]

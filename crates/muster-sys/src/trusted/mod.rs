@@ -10,6 +10,7 @@
 //! a capability. Decides nothing about content: the caller handles a refusal.
 
 mod acl;
+mod directory;
 mod identity;
 mod judge;
 mod place;
@@ -18,6 +19,7 @@ mod walk;
 use std::fmt;
 use std::io;
 
+pub use directory::{names, open_directory};
 pub use identity::Identity;
 pub use judge::Trust;
 pub(crate) use place::random;

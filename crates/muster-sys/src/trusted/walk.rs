@@ -44,6 +44,27 @@ pub(super) fn walk(path: &Path, trust: &Trust, missing: Missing) -> io::Result<(
     walk.go()
 }
 
+/// Returns the real directory of a path that names one.
+pub(super) fn walk_into(path: &Path, trust: &Trust) -> io::Result<Level> {
+    let missing = Missing::Fail;
+    let mut walk = Walk { trust, missing, levels: Vec::new(), rest: Vec::new(), links_left: MOST_LINKS };
+    walk.begin(path)?;
+    while let Some(name) = walk.rest.pop() {
+        if name == ".." {
+            walk.leave()?;
+            continue;
+        }
+        let here = walk.here()?;
+        let path = here.path.join(&name);
+        match here.look(&name)? {
+            Some(file) if file.metadata()?.is_symlink() => walk.follow(&here, &file, &path)?,
+            Some(directory) => walk.enter(directory, path)?,
+            None => return Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+    walk.here()
+}
+
 struct Walk<'a> {
     trust: &'a Trust,
     missing: Missing,

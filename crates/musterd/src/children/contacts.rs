@@ -65,10 +65,15 @@ impl Children {
         if !std::mem::take(&mut self.contacts.has_new) {
             return Vec::new();
         }
-        let is_new =
-            |instance: &&Instance| instance.awaits_contact() && !self.contacts.waiting.contains_key(&instance.id());
+        let waiting: Vec<&Instance> = instances.filter(|instance| instance.awaits_contact()).collect();
+        // One that is opened again is another descriptor.
+        if waiting.iter().any(|instance| self.sockets.has_broken(instance.spec())) {
+            self.watch_nothing();
+            self.contacts.has_new = false;
+        }
+        let new = waiting.into_iter().filter(|instance| !self.contacts.waiting.contains_key(&instance.id()));
         let new: Vec<(InstanceId, Arc<InstanceSpec>)> =
-            instances.filter(is_new).map(|instance| (instance.id(), Arc::clone(instance.spec()))).collect();
+            new.map(|instance| (instance.id(), Arc::clone(instance.spec()))).collect();
         new.into_iter().filter_map(|(id, spec)| self.watch(id, &spec)).collect()
     }
 

@@ -43,7 +43,17 @@ pub(super) fn inherited<'a>(sockets: &'a Sockets, instance: &'a InstanceSpec) ->
 }
 
 impl Children {
-    /// Opens the sockets of an instance that are closed.
+    /// Opens the sockets of an instance that is about to start.
+    pub(super) fn open_sockets_to_start(&mut self, instance: &InstanceSpec) -> Result<(), SpawnError> {
+        // One that is opened again is another descriptor, which nothing watches.
+        if self.sockets.has_broken(instance) {
+            self.watch_nothing();
+            self.note_change();
+        }
+        self.open_sockets(instance)
+    }
+
+    /// Opens the sockets of an instance that are closed, or broken.
     pub(super) fn open_sockets(&mut self, instance: &InstanceSpec) -> Result<(), SpawnError> {
         if instance.process.sockets.is_empty() {
             return Ok(());
@@ -108,6 +118,10 @@ impl Children {
             let text = match change {
                 Change::Opened(address) => format!("Creating socket {address}"),
                 Change::Closed(address) => format!("Closing socket {address}"),
+                Change::Mended(address) => {
+                    warn!(%address, "a program has shut down its listening socket, which was opened again");
+                    continue;
+                }
             };
             if main_log::is_on() {
                 main_log::line(Level::Info, text);

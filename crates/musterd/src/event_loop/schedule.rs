@@ -8,7 +8,7 @@ use std::io;
 use muster_core::Input;
 use muster_spec::{InstanceId, ScheduleSpec};
 use muster_sys::async_fd::Watched;
-use muster_sys::wall_timer::WallTimer;
+use muster_sys::wall_timer::{Fired, WallTimer};
 use tracing::error;
 
 use super::EventLoop;
@@ -74,14 +74,18 @@ impl EventLoop {
     }
 
     /// A time has come, or the clock was set: queues what is due.
-    pub(super) fn look_at_wall_clock(&mut self, fired: io::Result<()>) {
-        if let Err(error) = fired {
-            error!(%error, "cannot follow the clock, programs with a schedule are not started");
-            self.wall_clock = WallClock::default();
-            return;
-        }
+    pub(super) fn look_at_wall_clock(&mut self, fired: io::Result<Fired>) {
+        let was_set = match fired {
+            Ok(fired) => fired == Fired::ClockWasSet,
+            Err(error) => {
+                error!(%error, "cannot follow the clock, programs with a schedule are not started");
+                self.wall_clock = WallClock::default();
+                return;
+            }
+        };
         let now = self.shared.clock.wall_seconds();
-        for due in self.shared.agenda.borrow_mut().look(now) {
+        // Where this is not all, the timer fires again at once, and everything else gets its turn before that.
+        for due in self.shared.agenda.borrow_mut().look(now, was_set) {
             let instance = due.job;
             if due.missed > 0 {
                 self.inputs.of_programs.push_back(Input::DueMissed { instance, times: due.missed });

@@ -8,7 +8,7 @@ use muster_logs::HeardWatch;
 use muster_sys::async_fd::Watched;
 use muster_sys::pollset::PollSet;
 use muster_sys::signal::{Received, Signals};
-use muster_sys::wall_timer::WallTimer;
+use muster_sys::wall_timer::{Fired, WallTimer};
 use tokio::sync::mpsc;
 
 use super::memory::Counted;
@@ -43,7 +43,7 @@ pub(super) enum Happened {
     Read(Read),
     Counted(Vec<Counted>),
     /// A scheduled time has come, or the clock was set.
-    WallClock(io::Result<()>),
+    WallClock(io::Result<Fired>),
     Order(Order),
     Drained,
     Heard,
@@ -114,7 +114,7 @@ impl Sources {
     }
 }
 
-async fn fired(timer: Option<&Watched<WallTimer>>) -> io::Result<()> {
+async fn fired(timer: Option<&Watched<WallTimer>>) -> io::Result<Fired> {
     match timer {
         Some(timer) => timer.read_with(WallTimer::take).await,
         None => std::future::pending().await,

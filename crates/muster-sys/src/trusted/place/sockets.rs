@@ -5,6 +5,7 @@
 //! privileges, so a redirected one does nothing that the user could not do.
 
 use std::ffi::CString;
+use std::fs::File;
 use std::io;
 use std::mem::{offset_of, size_of, zeroed};
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -13,19 +14,23 @@ use std::os::unix::fs::FileTypeExt;
 
 use muster_spec::UnixKind;
 
-use super::{Creation, Inode, TrustedPlace, c_name};
+use super::{Creation, Inode, TrustedPlace};
 use crate::fd::{check, connect_to};
 use crate::trusted::Refusal;
 
 impl TrustedPlace {
     /// The socket that has this name; `None` if the name is free. An error if it is anything but a socket.
     pub(crate) fn socket(&self) -> io::Result<Option<Inode>> {
+        self.look_at_socket()?.as_ref().map(Inode::of).transpose()
+    }
+
+    fn look_at_socket(&self) -> io::Result<Option<File>> {
         let Some(file) = self.level.look(&self.name)? else { return Ok(None) };
         if !file.metadata()?.file_type().is_socket() {
             let reason = format!("{} is not a socket", self.path().display());
             return Err(Refusal::new(reason, "remove it, or name another path").into());
         }
-        Inode::of(&file).map(Some)
+        Ok(Some(file))
     }
 
     /// Gives a socket this name, with a mode and an owner, before anything can connect: it does not listen yet.
@@ -52,8 +57,10 @@ impl TrustedPlace {
             unsafe { libc::umask(before) };
             bound
         })?;
-        self.give(creation).inspect_err(|_| drop(self.remove("")))?;
-        self.socket()?.ok_or_else(|| io::ErrorKind::NotFound.into())
+        // Before it is given away, and by descriptor from then on: its owner may exchange what has the name.
+        let file = self.look_at_socket()?.ok_or(io::ErrorKind::NotFound)?;
+        self.give(&file, creation).inspect_err(|_| drop(self.remove("")))?;
+        Inode::of(&file)
     }
 
     /// Whether a process has the socket of this name open; only a refused connection says that none has.
@@ -93,22 +100,14 @@ impl TrustedPlace {
             // The mode first: the owner may be one that only root can set.
             // SAFETY: `path` is a C string that lives through the call.
             check(unsafe { libc::chmod(path.as_ptr(), creation.mode & 0o777) })?;
-            let Some((uid, gid)) = creation.owner else { return Ok(()) };
-            let flags = libc::AT_EMPTY_PATH;
-            // SAFETY: the empty name is a C string.
-            check(unsafe { libc::fchownat(file.as_raw_fd(), c"".as_ptr(), uid, gid, flags) }).map(drop)
+            creation.owner.map_or(Ok(()), |owner| give(&file, owner))
         };
         self.act(change)
     }
 
-    fn give(&self, creation: Creation) -> io::Result<()> {
+    fn give(&self, file: &File, creation: Creation) -> io::Result<()> {
         let Some((uid, gid)) = creation.owner else { return Ok(()) };
-        let name = c_name(&self.name)?;
-        let flags = libc::AT_SYMLINK_NOFOLLOW;
-        // SAFETY: `name` is a C string that lives through the call.
-        let change =
-            || check(unsafe { libc::fchownat(self.level.directory.as_raw_fd(), name.as_ptr(), uid, gid, flags) });
-        match (self.act(change), self.works_as()) {
+        match (self.act(|| give(file, (uid, gid))), self.works_as()) {
             (Ok(_), _) => Ok(()),
             (Err(error), None) => Err(error),
             (Err(error), Some(owner)) => {
@@ -118,4 +117,11 @@ impl TrustedPlace {
             }
         }
     }
+}
+
+/// Changes the owner of a file that may be opened for inspection only.
+fn give(file: &File, (uid, gid): (u32, u32)) -> io::Result<()> {
+    let flags = libc::AT_EMPTY_PATH;
+    // SAFETY: the empty name is a C string.
+    check(unsafe { libc::fchownat(file.as_raw_fd(), c"".as_ptr(), uid, gid, flags) }).map(drop)
 }
