@@ -18,7 +18,7 @@ mod walk;
 use std::fmt;
 use std::io;
 
-pub use identity::Identity;
+pub use identity::{Identity, as_user};
 pub use judge::Trust;
 pub(crate) use place::random;
 pub use place::{Access, Creation, Inode, Opened, TrustedPlace, random_key, random_name};
