@@ -97,8 +97,125 @@ fn a_core_dump_is_reported_where_one_was_written() {
     let daemon = daemon(&keys);
     daemon.ctl(&["start", "web"]);
     let why = why(&daemon, "FATAL");
-    check(&daemon, &why, "itself", &["terminated by SIGSEGV (core dumped)", "the kernel reports a core dump"]);
+    let core = format!("core dump: {}/core", directory.path().display());
+    check(&daemon, &why, "itself", &["terminated by SIGSEGV (core dumped)", &core, " bytes)"]);
     assert_eq!(why["run"]["core_dumped"], true);
+}
+
+/// A daemon that sees this as `kernel.core_pattern`. The kernel itself goes on to use its own.
+fn with_pattern(pattern: &str, keys: &str) -> Daemon {
+    let retries = "autostart = false\nstartretries = 0\n";
+    let script = format!(
+        "printf '%s\\n' '{pattern}' > \"$0.pattern\" && mount --bind \"$0.pattern\" /proc/sys/kernel/core_pattern && \
+         printf '0\\n' > \"$0.uses\" && mount --bind \"$0.uses\" /proc/sys/kernel/core_uses_pid && exec \"$@\""
+    );
+    let place = std::env::temp_dir().join(format!("muster-core-{}-{}", std::process::id(), harness::free_port()));
+    let place = place.display().to_string();
+    let daemon = Setting::supervising(format!("[program.web]\n{retries}{keys}\n"))
+        .wrapped(&["unshare", "--mount", "sh", "-c", &script, &place])
+        .start();
+    for suffix in ["pattern", "uses"] {
+        std::fs::remove_file(format!("{place}.{suffix}")).expect("the wrapper has made it");
+    }
+    daemon
+}
+
+/// Whether the tests may mount files over others.
+fn can_mount() -> bool {
+    let can = harness::is_root() && std::path::Path::new("/proc/sys/kernel/core_pattern").exists();
+    if !can {
+        harness::skip("only root can mount another core_pattern");
+    }
+    can
+}
+
+#[test]
+fn a_crash_names_the_hosts_handler_of_core_dumps() {
+    if !can_mount() {
+        return;
+    }
+    let keys = format!("{}\nrlimits = {{ core = \"unlimited\" }}", shell("kill -SEGV $$$$"));
+    let daemon = with_pattern("|/usr/lib/systemd/systemd-coredump %P %u %g %s", &keys);
+    daemon.ctl(&["start", "web"]);
+    let why = why(&daemon, "FATAL");
+    check(&daemon, &why, "itself", &["the host's handler /usr/lib/systemd/systemd-coredump"]);
+}
+
+/// The program itself writes the file that the pattern stands for; the kernel writes its own elsewhere.
+#[test]
+fn a_crash_names_the_file_of_the_core_and_finds_it() {
+    if !can_mount() {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a temporary directory can be created");
+    let at = directory.path().display().to_string();
+    for (pattern, file, found) in [
+        ("%e.%p.%s.%u", "sh.$$$$.11.0", true),
+        ("core.%t.%p", "core.1700000000.$$$$", true),
+        ("core.%E.%h.%p", "other", false),
+    ] {
+        let script = format!("printf core > {at}/{file}; cd {at} && kill -SEGV $$$$");
+        let keys = format!("{}\nrlimits = {{ core = \"unlimited\" }}\ndirectory = {at:?}", shell(&script));
+        let daemon = with_pattern(&format!("{at}/{pattern}"), &keys);
+        daemon.ctl(&["start", "web"]);
+        let why = why(&daemon, "FATAL");
+        if why["run"]["core_dumped"] != true {
+            return harness::skip("the kernel writes no core here");
+        }
+        let pid = &why["run"]["pid"];
+        match found {
+            true => {
+                let path = format!("core dump: {at}/{} (4 bytes)", file.replace("$$$$", &pid.to_string()));
+                check(&daemon, &why, "itself", &[&path]);
+            }
+            false => check(&daemon, &why, "itself", &[&format!("written to {at}/core."), "where no such file is"]),
+        }
+    }
+}
+
+#[test]
+fn a_core_file_is_looked_for_with_the_rights_of_the_program() {
+    if !can_mount() {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a temporary directory can be created");
+    let at = directory.path().display().to_string();
+    // Only root may look into it.
+    std::fs::write(directory.path().join("core.secret"), "x").expect("the directory is writable");
+    let only_root = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(directory.path(), only_root).expect("the directory is the test's");
+    let keys = format!(
+        "{}\nrlimits = {{ core = \"unlimited\" }}\nuser = \"65534:65534\"\ndirectory = \"/tmp\"",
+        shell("cd /var/tmp; kill -SEGV $$$$")
+    );
+    let daemon = with_pattern(&format!("{at}/core.%t"), &keys);
+    daemon.ctl(&["start", "web"]);
+    let why = why(&daemon, "FATAL");
+    let story = why["story"].to_string();
+    assert!(!story.contains("core.secret"), "{story}");
+    if why["run"]["core_dumped"] == true {
+        check(&daemon, &why, "itself", &["could not be looked for: Permission denied"]);
+    }
+}
+
+#[test]
+fn a_core_that_a_limit_forbids_is_said_to_be_missing() {
+    let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();
+    if pattern.starts_with(['|', '@']) || pattern.trim().is_empty() {
+        return harness::skip("core dumps do not go to files here");
+    }
+    for (limit, words) in [
+        ("rlimits = { core = 0 }", "core dump: not written: rlimits.core is 0"),
+        ("", "rlimits = { core = \"unlimited\" }"),
+    ] {
+        let keys = format!("{}\n{limit}", shell("kill -SEGV $$$$"));
+        let setting = Setting::supervising(format!("[program.web]\nautostart = false\nstartretries = 0\n{keys}\n"));
+        let daemon = setting.wrapped(&["prlimit", "--core=0", "--"]).start();
+        daemon.ctl(&["start", "web"]);
+        let why = why(&daemon, "FATAL");
+        assert_eq!(why["run"]["core_dumped"], false);
+        check(&daemon, &why, "itself", &[words]);
+    }
 }
 
 #[test]

@@ -153,6 +153,7 @@ fn program() -> Program {
         rolling: Some(rolling()),
         old_process: true,
         next_due: Some(after(60)),
+        stopped_by: Some("SIGSTOP".to_owned()),
     }
 }
 

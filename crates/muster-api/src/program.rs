@@ -72,6 +72,9 @@ pub struct Program {
     /// When the next time of its schedule comes, if it has one and is armed.
     #[serde(default)]
     pub next_due: Option<Timestamp>,
+    /// The signal that has stopped its main process, such as `SIGSTOP`, until that is continued. Older daemons do not send it.
+    #[serde(default)]
+    pub stopped_by: Option<String>,
 }
 
 /// How far the rolling restart of a program is.

@@ -153,6 +153,7 @@ fn programs() -> Vec<(&'static str, Value)> {
         ("rolling", or_null(reference("RollingProgress"))),
         ("old_process", boolean()),
         ("next_due", or_null(reference("Time"))),
+        ("stopped_by", or_null(string())),
     ]);
     let exit = object(&[
         ("code", or_null(count())),

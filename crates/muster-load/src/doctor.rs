@@ -7,7 +7,9 @@ use std::fs;
 use std::path::Path;
 
 use muster_api::DEFAULT_SOCKET;
-use muster_sys::limits::OriginalLimits;
+use muster_spec::Resource;
+use muster_sys::core_dump::{LEAST, Pattern};
+use muster_sys::limits::{OriginalLimits, soft};
 use muster_sys::rights::Rights;
 use muster_sys::tree::{Abilities, Trees};
 use serde_json::json;
@@ -62,6 +64,7 @@ fn examine() -> Vec<Finding> {
         descriptors(),
         socket(),
         processes(),
+        core_dumps(),
         stop_signal(),
     ]
 }
@@ -142,6 +145,32 @@ fn processes() -> Finding {
         None => "no limit is known".to_owned(),
     };
     Finding { what: "processes", is_well: true, found }
+}
+
+/// Where the core of a program that crashes goes. The pattern is the host's.
+fn core_dumps() -> Finding {
+    let (is_well, found) = match Pattern::current() {
+        Err(error) => (false, format!("unknown: kernel.core_pattern: {error}")),
+        Ok(Pattern::Handler(handler)) => {
+            (true, format!("the host's handler {handler} gets them, outside the container"))
+        }
+        Ok(Pattern::Socket(socket)) => (true, format!("the host's server on {socket} gets them")),
+        Ok(Pattern::Nowhere) => (false, "not written: kernel.core_pattern is empty".to_owned()),
+        Ok(Pattern::File(pattern)) => {
+            let pattern = String::from_utf8_lossy(&pattern).into_owned();
+            let place = if pattern.starts_with('/') { "" } else { " in the program's working directory" };
+            match soft(Resource::Core) {
+                0..LEAST => (
+                    false,
+                    format!(
+                        "written to {pattern}{place}, but not by default: a program needs rlimits = {{ core = \"unlimited\" }}"
+                    ),
+                ),
+                _ => (true, format!("written to {pattern}{place}")),
+            }
+        }
+    };
+    Finding { what: "core dumps", is_well, found }
 }
 
 /// The signal that an engine sends depends on the image, which cannot be seen from inside.

@@ -48,6 +48,7 @@ pub enum Notice {
     MainLost,
     Refused,
     Unwatched,
+    Suspended,
     Orphan,
     // Caused by probe results.
     CheckFailed,

@@ -8,6 +8,7 @@
 pub mod async_fd;
 pub mod background;
 pub mod boot;
+pub mod core_dump;
 pub mod fd;
 pub mod footprint;
 pub mod foreground;

@@ -57,6 +57,15 @@ pub fn ensure(resource: Resource, least: u64) -> io::Result<bool> {
     Ok(true)
 }
 
+/// The soft limit that children inherit; `u64::MAX` is unlimited.
+pub fn soft(resource: Resource) -> u64 {
+    // SAFETY: all-zero bytes are a valid rlimit, two numbers.
+    let mut now: libc::rlimit = unsafe { std::mem::zeroed() };
+    // SAFETY: `now` has room for what getrlimit writes.
+    let got = unsafe { libc::getrlimit(number(resource) as _, &mut now) };
+    if got == 0 { now.rlim_cur } else { u64::MAX }
+}
+
 /// The highest value to which this process may raise a limit of its own.
 pub fn most(resource: Resource) -> u64 {
     // SAFETY: all-zero bytes are a valid rlimit, two numbers.

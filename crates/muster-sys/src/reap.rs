@@ -19,17 +19,51 @@ pub struct Reaped {
     pub exit: Exit,
 }
 
+/// Something that happened to a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It exited and was reaped.
+    Exited(Reaped),
+    /// A signal stopped it: SIGSTOP, SIGTSTP, SIGTTIN or SIGTTOU.
+    Stopped {
+        /// Its pid.
+        pid: Pid,
+        /// The signal.
+        signal: Signal,
+    },
+    /// SIGCONT continued it.
+    Continued {
+        /// Its pid.
+        pid: Pid,
+    },
+}
+
 /// Reaps one exited child. `None` if no more have exited, or there are no children at all.
 ///
 /// Call it until `None` after each SIGCHLD: several exits may be reported by one signal.
 pub fn reap_next() -> io::Result<Option<Reaped>> {
+    let about = wait_for(libc::WEXITED)?;
+    Ok(about.as_ref().and_then(change).and_then(|change| match change {
+        Change::Exited(reaped) => Some(reaped),
+        Change::Stopped { .. } | Change::Continued { .. } => None,
+    }))
+}
+
+/// Like [`reap_next`], and also reports that a child was stopped or continued: each once, and only the last of both, so that
+/// a child that is stopped and continued all the time causes no queue. Stops never take the place of an exit.
+pub fn next_change() -> io::Result<Option<Change>> {
+    Ok(wait_for(libc::WEXITED | libc::WSTOPPED | libc::WCONTINUED)?.as_ref().and_then(change))
+}
+
+/// The record of one child, if any has one of these changes.
+fn wait_for(changes: libc::c_int) -> io::Result<Option<libc::siginfo_t>> {
     loop {
         // SAFETY: all-zero bytes are a valid siginfo_t; si_pid stays 0 when no child has exited.
         let mut about: libc::siginfo_t = unsafe { std::mem::zeroed() };
-        let flags = libc::WEXITED | libc::WNOHANG | libc::__WALL;
+        let flags = changes | libc::WNOHANG | libc::__WALL;
         // SAFETY: `about` has room for the one record that waitid writes.
         if unsafe { libc::waitid(libc::P_ALL, 0, &mut about, flags) } == 0 {
-            return Ok(reaped(&about));
+            return Ok(Some(about));
         }
         let error = io::Error::last_os_error();
         match error.raw_os_error() {
@@ -40,10 +74,14 @@ pub fn reap_next() -> io::Result<Option<Reaped>> {
     }
 }
 
-fn reaped(about: &libc::siginfo_t) -> Option<Reaped> {
+fn change(about: &libc::siginfo_t) -> Option<Change> {
     // SAFETY: waitid has filled the fields of a child's record, or left them zero.
-    let (pid, status) = unsafe { (about.si_pid(), about.si_status()) };
-    (pid != 0).then(|| Reaped { pid: Pid(pid), exit: exit(about.si_code, status) })
+    let (pid, status) = unsafe { (Pid(about.si_pid()), about.si_status()) };
+    (pid.0 != 0).then(|| match about.si_code {
+        libc::CLD_STOPPED => Change::Stopped { pid, signal: Signal::from_number(status).unwrap_or(Signal::STOP) },
+        libc::CLD_CONTINUED => Change::Continued { pid },
+        code => Change::Exited(Reaped { pid, exit: exit(code, status) }),
+    })
 }
 
 fn exit(code: libc::c_int, status: libc::c_int) -> Exit {

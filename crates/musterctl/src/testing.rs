@@ -225,6 +225,7 @@ pub(crate) fn program(name: &str) -> Program {
         rolling: None,
         old_process: false,
         next_due: None,
+        stopped_by: None,
     }
 }
 

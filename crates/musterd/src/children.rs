@@ -1,8 +1,7 @@
 //! Child processes and runs: spawning, the map from pids to runs, reaping, and what is left of a run's process tree.
 //!
-//! All of this happens on the loop's thread, and a pid is registered before the next reaping, so an exit cannot be
-//! seen too early. A pid is signalled only while it is registered: the kernel cannot reuse it before it is reaped. The
-//! rest of a tree is found by [`muster_sys::tree`].
+//! All of this happens on the loop's thread, and a pid is registered before the next reaping, so an exit cannot be seen too
+//! early. A pid is signalled only while it is registered: the kernel cannot reuse it before. [`muster_sys::tree`] finds the rest.
 
 pub(crate) mod commands;
 mod contacts;
@@ -18,6 +17,7 @@ pub(crate) mod secrets;
 mod sending;
 pub(crate) mod sockets;
 pub(crate) mod stdin;
+pub(crate) mod suspension;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
@@ -33,7 +33,7 @@ use muster_secrets::{Home, Prepared, RunDirectory};
 use muster_spec::{Exit, InstanceSpec, ProcessSpec, RunId, Signal, SpawnError, SpawnStep, Target};
 use muster_sys::async_fd::Watched;
 use muster_sys::pollset::PollSet;
-use muster_sys::reap::{Reaped, reap_next};
+use muster_sys::reap::{Reaped, next_change};
 use muster_sys::signal::Pid;
 use muster_sys::sockets::Sockets;
 use muster_sys::spawn::{Launch, Spawner, Spawning};
@@ -48,6 +48,7 @@ use self::output::Output;
 use self::refused::Refusals;
 use self::sending::Sending;
 use self::stdin::StdinPipe;
+use self::suspension::Suspension;
 use muster_logging::limit::{Limits, Notice, unless_none};
 use muster_notify::{self as notify, Announced, Channel, Notify};
 
@@ -69,6 +70,8 @@ struct Child {
     /// The last signal sent to its main process and the pid it was sent to, and the signal that last asked it to stop.
     sent: Option<(Signal, Pid)>,
     stop_signal: Option<Signal>,
+    /// The signal that has stopped its main process, until that is continued.
+    suspended: Option<Signal>,
     /// Present until it is known whether the program was executed. Boxed: it is large and short-lived.
     spawning: Option<Box<Spawning>>,
     /// Writes to its standard input, if that is a pipe.
@@ -107,6 +110,8 @@ pub(crate) struct Children {
     contacts: Contacts,
     /// Whether a socket may be open that no program wants, or one may have to be watched.
     has_unwanted: bool,
+    /// Main processes that were stopped or continued, to be logged.
+    suspensions: Vec<Suspension>,
     limits: Limits,
 }
 
@@ -143,6 +148,7 @@ impl Children {
             contacts: Contacts::new(contacts),
             // At boot all of them are open, also those of programs that do not start.
             has_unwanted: true,
+            suspensions: Vec::new(),
             limits,
         }
     }
@@ -358,9 +364,10 @@ impl Children {
             self.lose_main(run, inputs);
             ended.push(run);
         }
-        while !is_over && let Some(reaped) = reap_next()? {
+        while !is_over && let Some(change) = next_change()? {
             count += 1;
             is_over = count.is_multiple_of(REAPED_AT_ONCE) && Instant::now() >= end;
+            let Some(reaped) = self.note_suspension(change) else { continue };
             self.trees.reaped(reaped.pid);
             match self.runs.remove(&reaped.pid) {
                 Some(run) if self.has_ended_with(run, &reaped, inputs) => ended.push(run),
@@ -459,7 +466,7 @@ impl Children {
         self.trees.forget_disowned(Some(Instant::now() + LOOKING));
     }
 
-    /// Whether the main process of a run has not been reaped yet.
+    /// Whether its main process has not been reaped yet.
     pub(crate) fn has_main(&self, run: RunId) -> bool {
         self.children.contains_key(&run)
     }
@@ -473,7 +480,7 @@ impl Children {
 impl Child {
     fn new(spawning: Spawning, stdin: Option<Rc<StdinPipe>>) -> Child {
         let (pid, spawning) = (spawning.pid, Some(Box::new(spawning)));
-        Child { pid, main: None, sent: None, stop_signal: None, spawning, stdin }
+        Child { pid, main: None, sent: None, stop_signal: None, suspended: None, spawning, stdin }
     }
 }
 

@@ -81,6 +81,9 @@ fn said(shared: &Shared, instance: &Instance) -> String {
     ];
     let notes = notes.into_iter().filter(|(is_so, _)| *is_so).map(|(_, note)| note);
     let status = announced.and_then(|announced| announced.status.as_deref());
+    let suspended = instance.run().and_then(|run| children.suspended_by(run));
+    let suspended = suspended.map(|signal| format!("stopped by {signal}"));
+    let notes = suspended.as_deref().into_iter().chain(notes);
     notes.chain(rolling.as_deref()).chain(status).map(|note| format!(", {note}")).collect()
 }
 

@@ -333,6 +333,8 @@ impl EventLoop {
             Ok(is_done) => self.is_reaping = !is_done,
             Err(error) => error!(%error, "cannot reap children"),
         }
+        let suspensions = self.shared.children.borrow_mut().take_suspensions();
+        suspensions.into_iter().for_each(|one| log_events::write_suspension(&self.shared, one));
         let ended = self.shared.children.borrow_mut().take_ended_commands();
         self.sweeps.kill(ended);
         self.sweeps.look_for_growth();

@@ -1,4 +1,4 @@
-//! Evidence about exits that the core does not have: whether memory ran out.
+//! Evidence about exits that the core does not have: whether memory ran out, and what became of the core of a crash.
 //!
 //! For display only, and bounded. The kernel's counter is read only when a run was killed by a SIGKILL that musterd
 //! did not send: it is the number of processes killed since the last reading, and does not identify them.
@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use muster_spec::{Exit, RunEnd, RunId, Signal};
 use muster_sys::oom::Kills;
+
+use crate::core_dumps::CoreDump;
 
 /// The maximum number of runs that are kept.
 const MOST: usize = 4096;
@@ -27,11 +29,12 @@ pub(crate) enum OutOfMemory {
 pub(crate) struct ExitEvidence {
     kills: Kills,
     memory: BTreeMap<RunId, OutOfMemory>,
+    cores: BTreeMap<RunId, CoreDump>,
 }
 
 impl ExitEvidence {
     pub(crate) fn new() -> ExitEvidence {
-        ExitEvidence { kills: Kills::of_own_cgroup(), memory: BTreeMap::new() }
+        ExitEvidence { kills: Kills::of_own_cgroup(), memory: BTreeMap::new(), cores: BTreeMap::new() }
     }
 
     /// Records whether memory ran out when a run ended that musterd did not end. `signalled` is the last signal that a
@@ -48,6 +51,16 @@ impl ExitEvidence {
         };
         remember(&mut self.memory, run, found);
         Some(found)
+    }
+
+    /// Records what is known about the core of a run that crashed.
+    pub(crate) fn keep_core(&mut self, run: RunId, dump: CoreDump) {
+        remember(&mut self.cores, run, dump);
+    }
+
+    /// What is known about the core of this run, if it crashed.
+    pub(crate) fn core(&self, run: RunId) -> Option<&CoreDump> {
+        self.cores.get(&run)
     }
 
     /// The evidence about this run's exit, if there was a reason to check.

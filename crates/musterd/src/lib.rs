@@ -13,6 +13,7 @@ mod children;
 mod cli;
 mod clock;
 mod configuration;
+mod core_dumps;
 mod describe;
 mod event_loop;
 mod execs;

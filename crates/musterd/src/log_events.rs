@@ -11,11 +11,23 @@ use muster_sys::rights::{Capability, Rights};
 use muster_sys::tree::Refused;
 use tracing::{Level, debug, error, info, warn};
 
+use crate::children::suspension::Suspension;
 use crate::describe::describe;
 use crate::exit_evidence::OutOfMemory;
 use crate::publish::publish;
 use crate::shared::Shared;
 use muster_logging::limit::{Notice, unless_none};
+
+/// Logs that a signal has stopped a program, or that it was continued.
+pub(crate) fn write_suspension(shared: &Shared, Suspension { run, pid, by }: Suspension) {
+    let supervisor = shared.supervisor.borrow();
+    let Some(program) = supervisor.instance_of(run).map(Instance::name) else { return };
+    let Some(suppressed) = shared.limits.pass(program, Notice::Suspended).map(unless_none) else { return };
+    match by {
+        Some(signal) => warn!(%program, %run, %pid, %signal, suppressed, "stopped by a signal"),
+        None => info!(%program, %run, %pid, suppressed, "continued"),
+    }
+}
 
 /// Logs one event. `said` is the number suppressed before it; `None` if it is suppressed itself, so that it is only
 /// logged at level debug.

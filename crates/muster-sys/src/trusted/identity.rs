@@ -55,7 +55,7 @@ impl Identity {
 ///
 /// A daemon that may not change its credentials (not root, or without CAP_SETUID and CAP_SETGID) keeps its own: it then has no
 /// power over other users' files that the checks of owner, type and links would not cover.
-pub(super) fn with_rights_of<T>(user: Option<&Identity>, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+pub fn as_user<T>(user: Option<&Identity>, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let _assumed = user.map(Assumed::assume).transpose()?;
     work()
 }
@@ -166,16 +166,15 @@ mod tests {
             return;
         }
         let user = Identity { uid: 4_242, gid: 4_343, groups: vec![4_343, 4_444] };
-        let inside = with_rights_of(Some(&user), || {
+        let inside = as_user(Some(&user), || {
             let elsewhere = std::thread::scope(|scope| scope.spawn(fsuid_of_process).join().unwrap());
             assert_eq!(elsewhere, 0, "the process keeps its rights");
             Ok(own())
         });
         assert_eq!((inside.unwrap(), own()), (user.clone(), before.clone()));
-        let failed: io::Result<()> = with_rights_of(Some(&user), || Err(io::ErrorKind::Other.into()));
+        let failed: io::Result<()> = as_user(Some(&user), || Err(io::ErrorKind::Other.into()));
         assert!(failed.is_err() && own() == before);
-        let panicked =
-            std::panic::catch_unwind(|| with_rights_of(Some(&user), || -> io::Result<()> { panic!("work") }));
+        let panicked = std::panic::catch_unwind(|| as_user(Some(&user), || -> io::Result<()> { panic!("work") }));
         assert!(panicked.is_err() && own() == before);
         assert!(is_dumpable());
     }

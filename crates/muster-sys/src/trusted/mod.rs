@@ -20,7 +20,7 @@ use std::fmt;
 use std::io;
 
 pub use directory::{names, open_directory};
-pub use identity::Identity;
+pub use identity::{Identity, as_user};
 pub use judge::Trust;
 pub(crate) use place::random;
 pub use place::{Access, Creation, Inode, Opened, TrustedPlace, random_key, random_name};

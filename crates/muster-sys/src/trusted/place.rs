@@ -12,7 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::acl::{self, Writers};
-use super::identity::with_rights_of;
+use super::identity::as_user;
 use super::judge::{self, About, Expected};
 use super::walk::{Level, c_name, is_read_only, open_at, walk};
 use super::{Identity, Missing, Refusal, Trust};
@@ -224,7 +224,7 @@ impl TrustedPlace {
     }
 
     fn act<T>(&self, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        with_rights_of(self.level.rights.as_ref(), work)
+        as_user(self.level.rights.as_ref(), work)
     }
 
     fn with(&self, suffix: &str) -> OsString {

@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::acl::{self, Writers};
-use super::identity::with_rights_of;
+use super::identity::as_user;
 use super::judge::{self, About, Verdict};
 use super::{Identity, Refusal, Trust};
 use crate::fd::{change_owner, check};
@@ -192,7 +192,7 @@ impl Level {
     /// The file of this name, opened only for inspection; `None` if there is none.
     pub(super) fn look(&self, name: &OsStr) -> io::Result<Option<File>> {
         let name = c_name(name)?;
-        let opened = with_rights_of(self.rights.as_ref(), || open_at(self.directory.as_fd(), &name, libc::O_PATH));
+        let opened = as_user(self.rights.as_ref(), || open_at(self.directory.as_fd(), &name, libc::O_PATH));
         match opened {
             Ok(file) => Ok(Some(file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -202,7 +202,7 @@ impl Level {
 
     fn make_directory(&self, name: &OsStr, trust: &Trust) -> io::Result<File> {
         let name = c_name(name)?;
-        let (made, directory) = with_rights_of(self.rights.as_ref(), || {
+        let (made, directory) = as_user(self.rights.as_ref(), || {
             // SAFETY: `name` is a C string that lives through the call.
             let made = check(unsafe { libc::mkdirat(self.directory.as_raw_fd(), name.as_ptr(), 0o700) });
             match made {

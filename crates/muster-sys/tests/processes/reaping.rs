@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use muster_spec::{Exit, Resource, Rlimit, Signal};
-use muster_sys::reap::reap_next;
+use muster_sys::reap::{Change, Reaped, next_change, reap_next};
 use muster_sys::signal::{self, Pid, Signals};
 use muster_sys::spawn::{Mechanism, Spawner, Spawning};
 
@@ -17,6 +17,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("every_signal_that_ends_a_process_is_told", every_signal),
     ("a_core_dump_is_told", core_dump),
     ("exit_statuses_are_told", statuses),
+    ("stops_are_told_and_take_no_exits_place", stops),
 ];
 
 fn twenty_thousand() {
@@ -112,6 +113,52 @@ fn every_signal() {
     let spawning = sleeping(&mut spawner);
     signal::send_group(spawning.pid, Signal::TERM).unwrap();
     assert_eq!(wait_for(spawning.pid), Exit::Signal { signal: Signal::TERM, core_dumped: false });
+}
+
+fn stops() {
+    let mut spawner = spawner();
+    let sleepers: Vec<Pid> = (0..20).map(|_| sleeping(&mut spawner).pid).collect();
+    let (killed, continued) = sleepers.split_at(10);
+    let tell = |pids: &[Pid], signal| pids.iter().for_each(|&pid| signal::send(pid, signal).unwrap());
+    let mut told = Vec::new();
+    let mut collect = |count: usize| {
+        told.clear();
+        until("all have changed", || {
+            told.extend(std::iter::from_fn(|| next_change().unwrap()));
+            (told.len() >= count).then_some(())
+        });
+        told.clone()
+    };
+    tell(&sleepers, Signal::STOP);
+    let stopped = collect(20);
+    let is_stop =
+        |change: &Change| matches!(change, Change::Stopped { signal: Signal::STOP, pid } if sleepers.contains(pid));
+    assert!(stopped.len() == 20 && stopped.iter().all(is_stop), "{stopped:?}");
+    // Continued and stopped again before anyone looks: the last of both is told, once.
+    tell(continued, Signal::CONT);
+    tell(continued, Signal::STOP);
+    until("all are stopped", || continued.iter().all(|&pid| state(pid) == Some('T')).then_some(()));
+    let again = collect(10);
+    assert!(
+        again.len() == 10 && again.iter().all(|change| matches!(change, Change::Stopped { signal: Signal::STOP, .. }))
+    );
+    tell(killed, Signal::KILL);
+    tell(continued, Signal::CONT);
+    let changes = collect(20);
+    for &pid in killed {
+        let exit = Exit::Signal { signal: Signal::KILL, core_dumped: false };
+        assert!(changes.contains(&Change::Exited(Reaped { pid, exit })), "{changes:?}");
+    }
+    for &pid in continued {
+        assert!(changes.contains(&Change::Continued { pid }), "{changes:?}");
+        // The plain form reports no stop, and leaves none behind for an exit to wait for.
+        signal::send(pid, Signal::STOP).unwrap();
+        until("it is stopped", || (state(pid) == Some('T')).then_some(()));
+        assert_eq!(reap_next().unwrap(), None);
+        signal::send(pid, Signal::KILL).unwrap();
+        wait_for(pid);
+    }
+    assert_eq!(next_change().unwrap(), None);
 }
 
 fn core_dump() {

@@ -194,7 +194,8 @@ fn note(program: &Program) -> String {
     let rolling = program.rolling.as_ref().filter(|rolling| !rolling.queued);
     let rolling = rolling.map(|rolling| format!("rolling restart {} of {}", rolling.step, rolling.of));
     let old = program.old_process.then_some("old process");
-    let said = [not_ready, unhealthy, old, rolling.as_deref(), program.status.as_deref()];
+    let stopped = program.stopped_by.as_ref().map(|signal| format!("stopped by {signal}"));
+    let said = [stopped.as_deref(), not_ready, unhealthy, old, rolling.as_deref(), program.status.as_deref()];
     said.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
@@ -222,6 +223,8 @@ mod tests {
         assert_eq!(said(Some(true), Some("healthy"), None), "");
         assert_eq!(said(Some(false), Some("unhealthy"), Some("no disk")), "not ready, unhealthy, no disk");
         assert_eq!(note(&down("db", State::Fatal, "gave up")), "gave up");
+        let stopped_by = Some("SIGSTOP".to_owned());
+        assert_eq!(note(&Program { stopped_by, ..program("web") }), "stopped by SIGSTOP");
     }
 
     /// Source: supervisor 4.2.5, supervisorctl.py, `_show_statuses`.

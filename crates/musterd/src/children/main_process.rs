@@ -67,6 +67,7 @@ impl Children {
         let above = main.as_ref().map(|main| main.above);
         let Some(child) = self.children.get_mut(&run) else { return };
         self.notify.tell_main(run, pid, child.main_pid());
+        child.suspended = None;
         let replaced = std::mem::replace(&mut child.main, main).filter(|main| main.is_ours());
         replaced.map(|replaced| self.runs.remove(&replaced.held.pid()));
         above.map(|above| self.runs.insert(above, run));

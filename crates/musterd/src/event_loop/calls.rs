@@ -2,9 +2,10 @@
 
 use muster_core::recording::Call;
 use muster_core::{Effect, Input, Time};
-use muster_spec::RunEnd;
+use muster_spec::{Exit, RunEnd, RunId};
 
 use super::EventLoop;
+use crate::core_dumps::CoreDump;
 use crate::exit_evidence::OutOfMemory;
 
 impl EventLoop {
@@ -12,6 +13,7 @@ impl EventLoop {
     /// ends that musterd did not cause are looked into, once.
     pub(super) fn with_evidence(&mut self, input: Input) -> Input {
         let Input::Exited { run, exit } = input else { return input };
+        self.keep_core(run, exit);
         let found = {
             let supervisor = self.shared.supervisor.borrow();
             let mut evidence = self.shared.exit_evidence.borrow_mut();
@@ -29,6 +31,13 @@ impl EventLoop {
             }
             _ => input,
         }
+    }
+
+    fn keep_core(&self, run: RunId, exit: Exit) {
+        let supervisor = self.shared.supervisor.borrow();
+        let pid = self.shared.children.borrow().pid_of(run);
+        let dump = supervisor.instance_of(run).and_then(|instance| CoreDump::of(exit, pid, instance.spec()));
+        dump.into_iter().for_each(|dump| self.shared.exit_evidence.borrow_mut().keep_core(run, dump));
     }
 
     /// Passes an input to the core.

@@ -7,6 +7,7 @@
 mod action;
 mod admission;
 mod config;
+mod core_dump;
 mod cors;
 mod debug;
 mod events;

@@ -7,6 +7,7 @@ use muster_core::Instance;
 use muster_load::secrets::Reader;
 use muster_spec::{Goal, ListenSpec, State};
 
+use super::core_dump;
 use super::slices;
 use super::view::{self, why};
 use crate::operations::select;
@@ -83,10 +84,19 @@ pub(super) fn program(shared: &Shared, name: &str, reader: Reader) -> Result<Ans
     Ok(response::json(StatusCode::OK, &view::detail(shared, instance, shared.clock.now(), reader)))
 }
 
-pub(super) fn why(shared: &Shared, name: &str) -> Result<Answer, Problem> {
+pub(super) async fn why(shared: &Shared, name: &str) -> Result<Answer, Problem> {
+    let core = {
+        let supervisor = shared.supervisor.borrow();
+        let last = select::one(&supervisor, name)?.past().next_back().map(|past| past.run);
+        last.and_then(|run| Some((run, shared.exit_evidence.borrow().core(run)?.clone())))
+    };
+    let core = match core {
+        Some((run, dump)) => Some((run, core_dump::in_words(dump).await)),
+        None => None,
+    };
     let supervisor = shared.supervisor.borrow();
     let instance = select::one(&supervisor, name)?;
-    Ok(response::json(StatusCode::OK, &why::why(shared, instance, shared.clock.now())))
+    Ok(response::json(StatusCode::OK, &why::why(shared, instance, core, shared.clock.now())))
 }
 
 /// With the names of the instances that are not ready and of sources, unless they are hidden from the client.

@@ -228,7 +228,7 @@ impl Asked<'_> {
                 action::act(shared, by, (verb, &select, rolling), wait, body).await
             }
             Route::Wait { select, until, timeout } => action::wait(shared, by, &select, until, timeout).await,
-            Route::Why { name } => queries::why(shared, &name),
+            Route::Why { name } => queries::why(shared, &name).await,
             Route::Events => {
                 let ticket = desk.listeners.take(client, "follow events")?;
                 Ok(events::follow(shared, headers).map(|body| body.with_ticket(ticket)))

@@ -8,7 +8,7 @@ pub(super) mod why;
 use muster_api as api;
 use muster_core::{Health, Instance, LeftBehind, PastRun, Progress, Time};
 use muster_load::secrets::Reader;
-use muster_spec::{Goal, RunEnd, RunId, State};
+use muster_spec::{Goal, RunEnd, RunId, Signal, State};
 
 use crate::describe::{describe, ready};
 use crate::operations::schedule::next_due;
@@ -48,7 +48,13 @@ pub(super) fn program(shared: &Shared, instance: &Instance, now: Time) -> api::P
         rolling: shared.supervisor.borrow().rolling(instance.id()).map(rolling),
         old_process: instance.has_old_process(),
         next_due: next_due(shared, instance).map(api::Timestamp::from_unix_ms),
+        stopped_by: suspended_by(shared, instance).map(|signal| signal.to_string()),
     }
+}
+
+/// The signal that has stopped its main process.
+pub(super) fn suspended_by(shared: &Shared, instance: &Instance) -> Option<Signal> {
+    shared.children.borrow().suspended_by(instance.run()?)
 }
 
 fn rolling(Progress { step, of, is_queued }: Progress) -> api::RollingProgress {

@@ -6,10 +6,10 @@
 
 use muster_api as api;
 use muster_core::{Instance, PastRun, Progress, StopCause, Supervisor, Time};
-use muster_spec::{Exit, Hook, RunEnd, Signal, Span, SpawnStep, State};
+use muster_spec::{Exit, Hook, RunEnd, RunId, Signal, Span, SpawnStep, State};
 
 use super::runs::{FAULTS, cause_words, past_run};
-use super::{date, program};
+use super::{date, program, suspended_by};
 use crate::exit_evidence::OutOfMemory;
 use crate::operations::schedule::next_due_in_words;
 use crate::shared::Shared;
@@ -17,8 +17,8 @@ use crate::shared::Shared;
 /// How many runs before the last one are included.
 const BEFORE: usize = 3;
 
-/// The explanation of one instance.
-pub(crate) fn why(shared: &Shared, instance: &Instance, now: Time) -> api::Why {
+/// The explanation of one instance. `core` says what became of the core of a run that crashed.
+pub(crate) fn why(shared: &Shared, instance: &Instance, core: Option<(RunId, String)>, now: Time) -> api::Why {
     let supervisor = shared.supervisor.borrow();
     let program = program(shared, instance, now);
     let due = next_due_in_words(shared, instance, now);
@@ -30,12 +30,17 @@ pub(crate) fn why(shared: &Shared, instance: &Instance, now: Time) -> api::Why {
     let mut story = Vec::new();
     if let Some(past) = last {
         story.extend(tell_end(shared, &supervisor, past));
+        story.extend(core.filter(|(run, _)| *run == past.run).map(|(_, words)| words));
         story.push(format!("decided: {}", past.explain(&instance.program().exit_codes)));
     }
     story.extend(tell_before(instance));
     if instance.has_old_process() {
         story.push("its process is of an earlier configuration, until it is restarted".to_owned());
     }
+    story.extend(suspended_by(shared, instance).map(|signal| {
+        let name = instance.name();
+        format!("its main process is stopped by {signal}; this continues it: musterctl signal CONT {name}")
+    }));
     story.push(format!("next: {next}"));
     api::Why {
         name: program.name,
@@ -91,9 +96,6 @@ fn tell_end(shared: &Shared, supervisor: &Supervisor, past: &PastRun) -> Vec<Str
     story.extend(past.left_behind.as_ref().map(|left| left.of_run(past.run).to_string()));
     if matches!(past.cause, Some(StopCause::Shutdown)) && supervisor.is_shutting_down() {
         story.push("the daemon is about to exit".to_owned());
-    }
-    if matches!(past.end, RunEnd::Exited(Exit::Signal { core_dumped: true, .. })) {
-        story.push("the kernel reports a core dump (core_pattern says where)".to_owned());
     }
     story
 }
