@@ -74,6 +74,8 @@ pub enum Notice {
     Certificate,
     Secrets,
     SecretsRefused,
+    // Caused by notifiers.
+    NotDelivered,
     // Caused by event listeners.
     EventLost,
     Listener,

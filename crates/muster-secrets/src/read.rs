@@ -11,7 +11,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::time::Instant;
 
-use muster_spec::SecretSpec;
+use muster_spec::{SecretSpec, Stdin};
 use muster_sys::trusted::{Identity, Missing, Refusal, Trust, TrustedPlace};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -57,6 +57,15 @@ pub(crate) fn content(path: &Path, user: Option<&Identity>, largest: usize, unti
         }
     }
     Err(if length > largest { too_large(largest) } else { io::Error::other("changed while it was read") })
+}
+
+/// Opens the standard input of a process, with the rights of its user.
+pub(crate) fn input((stdin, path): (Stdin, &Path), user: Option<&Identity>) -> io::Result<File> {
+    let place = TrustedPlace::resolve(path, &Trust::program(user.cloned()), Missing::Fail)?;
+    match stdin {
+        Stdin::Fifo => place.open_fifo(user.map(|user| (user.uid, user.gid))),
+        _ => place.open_input(),
+    }
 }
 
 fn open(path: &Path, user: Option<&Identity>) -> io::Result<File> {
