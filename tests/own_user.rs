@@ -94,7 +94,9 @@ fn further_instances_share_a_port_that_was_roots_to_open() {
         );
         let setting = Setting::supervising(program).in_directory_of(USER).musterd(&format!("user = \"{USER}\""));
         let mut daemon = setting.start();
-        ["web:0", "web:1"].into_iter().for_each(|name| drop(daemon.wait_for_running(name)));
+        for name in ["web:0", "web:1"] {
+            daemon.wait_for_running(name);
+        }
         daemon.ctl_well(&["scale", "web=3"]);
         let third = daemon.wait_for_running("web:2");
         let link = fs::read_link(format!("/proc/{third}/fd/3")).expect("it has a socket of its own");

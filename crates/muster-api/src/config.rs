@@ -12,6 +12,9 @@ pub struct Config {
     pub musterd: Value,
     /// `[http]`, under the keys of the configuration file.
     pub http: Value,
+    /// Each `[notify.NAME]` by its name, under the keys of the configuration file. Addresses have no path, and headers no value.
+    #[serde(default)]
+    pub notify: Value,
     /// Each instance by its name, under the keys of the configuration file. Environment values are hidden. `origin` has the
     /// texts that its keys came from.
     pub programs: Value,
@@ -70,6 +73,9 @@ pub struct ReloadReport {
     pub unchanged: u32,
     /// Changed keys of the daemon that take effect only after it is restarted.
     pub needs_restart: Vec<String>,
+    /// Notifiers that are added, removed or changed: names of `[notify.NAME]`.
+    #[serde(default)]
+    pub notifiers: Vec<String>,
     /// The warnings.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -77,7 +83,7 @@ pub struct ReloadReport {
 impl ReloadReport {
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
-        let lists = [&self.added, &self.removed, &self.restarted, &self.changed, &self.needs_restart];
-        lists.iter().all(|list| list.is_empty())
+        let programs = [&self.added, &self.removed, &self.restarted, &self.changed];
+        programs.into_iter().chain([&self.needs_restart, &self.notifiers]).all(Vec::is_empty)
     }
 }

@@ -243,6 +243,20 @@ pub enum Happening {
     Unknown,
 }
 
+/// A notification: what a command or a web server of `[notify.NAME]` gets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Notification {
+    /// The event.
+    #[serde(flatten)]
+    pub event: Event,
+    /// The kind of event, as `on` has it.
+    pub on: String,
+    /// How many events of this kind and program were held back since the last notification.
+    pub held_back: u64,
+    /// The name of the daemon's host.
+    pub host: String,
+}
+
 impl Happening {
     /// Its name in JSON.
     pub const fn kind(&self) -> &'static str {

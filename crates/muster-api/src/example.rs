@@ -376,7 +376,8 @@ fn files() -> Vec<String> {
 
 fn config() -> Config {
     let programs = json!({"web": {"command": ["nginx"], "environment": {"TOKEN": "***"}}});
-    Config { files: files(), musterd: json!({"watch": true}), http: json!({"mode": "600"}), programs }
+    let notify = json!({"ops": {"webhook": "https://hooks.example.org/…", "on": ["fatal"]}});
+    Config { files: files(), musterd: json!({"watch": true}), http: json!({"mode": "600"}), notify, programs }
 }
 
 fn diagnostic() -> Diagnostic {
@@ -407,6 +408,7 @@ fn reload() -> ReloadReport {
         changed: vec!["db".to_owned()],
         unchanged: 4,
         needs_restart: vec!["[http] socket".to_owned()],
+        notifiers: vec!["ops".to_owned()],
         diagnostics: vec![diagnostic()],
     }
 }

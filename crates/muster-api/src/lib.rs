@@ -46,7 +46,7 @@ pub use config::{Config, ConfigReport, Diagnostic, ReloadReport};
 pub use daemon::{Alive, Goals, Info, Listener, Missing, Phase, Ready};
 pub use debug::DebugPart;
 pub use endpoint::{ENDPOINTS, Endpoint, Method, Parameter};
-pub use event::{EVENT_STREAM, Event, Happening};
+pub use event::{EVENT_STREAM, Event, Happening, Notification};
 pub use exec::{ExecBody, TerminalSize};
 pub use log::{
     BYTES, DEFAULT_LINES, EntryKind, JSON_LINES, LogEntry, LogFormat, LogQuery, LogStream, Since, StdinReport,

@@ -18,6 +18,7 @@ use crate::drafts::control::ControlDraft;
 use crate::drafts::daemon::DaemonDraft;
 use crate::drafts::instance::Parts;
 use crate::drafts::logs::{OutputDraft, Outputs};
+use crate::drafts::notifier::read_notifiers;
 use crate::drafts::own_user;
 use crate::drafts::program::Rules;
 use crate::drafts::sockets::check_start_on;
@@ -190,13 +191,15 @@ fn build<T>(
     check::groups(&sections.groups, &mut programs, report);
     depend::resolve(&mut programs, &sections.groups, report);
     check::all(&programs, &daemon, report);
+    let notifiers = read_notifiers(&sections, (&daemon, &programs), &around, &mut disguises.notifiers);
     if programs.is_empty() && sources.is_empty() && !report.has_errors() {
         report.add(no_programs());
     }
     let places = programs.iter().map(|built| built.places).collect();
     let programs = programs.into_iter().map(|built| Arc::new(built.spec)).collect();
     own_user::give_sockets(daemon.spec.user.as_ref(), &mut control.spec);
-    (Spec { daemon: daemon.spec, control: control.spec, sources, programs }, (places, control.users_at), taken)
+    let spec = Spec { daemon: daemon.spec, control: control.spec, sources, notifiers, programs };
+    (spec, (places, control.users_at), taken)
 }
 
 fn read_sources(sections: &Sections<'_>, around: &Surroundings<'_>) -> Vec<SourceSpec> {
@@ -278,7 +281,7 @@ fn read_control(entries: &[Entry<'_>], around: &Surroundings<'_>, hidden: &mut V
 }
 
 /// The active entries: those that no later one replaces.
-fn active<'e, 't>(entries: &'e [Entry<'t>]) -> impl Iterator<Item = &'e Entry<'t>> {
+pub(crate) fn active<'e, 't>(entries: &'e [Entry<'t>]) -> impl Iterator<Item = &'e Entry<'t>> {
     let stays = |(index, entry): &(usize, &Entry<'t>)| !entries[index + 1..].iter().any(|later| later.replaces(entry));
     entries.iter().enumerate().filter(stays).map(|(_, entry)| entry)
 }

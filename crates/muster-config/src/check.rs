@@ -8,6 +8,7 @@ use muster_spec::{Essential, Kind, Rotation, Sink, Target};
 use crate::build::Built;
 use crate::diagnostic::{Finding, Place, Report, Severity};
 use crate::drafts::daemon::DaemonDraft;
+use crate::drafts::notifier::NotifierDraft;
 use crate::field::Owner;
 use crate::sections::Named;
 use crate::stopping;
@@ -56,6 +57,21 @@ fn essential_jobs(programs: &[Built<'_>], report: &Report) {
             format_args!("essential = true ends the container when it completes, before {:?} starts", other.spec.name);
         let finding = built.owner.finding(Severity::Warning, built.rules.essential_at.unwrap_or(built.at), message);
         report.add(finding.hint("essential = \"on-failure\" ends it only if the oneshot fails"));
+    }
+}
+
+/// Warns of a notifier for a program that does not exist. Sources may still bring it.
+pub(crate) fn notified_programs(
+    owner: Owner<'_>,
+    draft: &NotifierDraft,
+    (programs, has_sources): (&[Built<'_>], bool),
+    report: &Report,
+) {
+    for (name, place) in draft.named_programs().filter(|_| !has_sources && !report.is_any_torn()) {
+        if !programs.iter().any(|built| built.spec.name == name) {
+            let finding = owner.finding(Severity::Warning, *place, format_args!("there is no program {name:?}"));
+            report.add(with_nearest(finding, name, programs));
+        }
     }
 }
 

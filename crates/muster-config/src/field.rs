@@ -51,6 +51,8 @@ pub(crate) enum Owner<'a> {
     Group(&'a str),
     /// A source.
     Source(&'a str),
+    /// A notifier.
+    Notifier(&'a str),
 }
 
 impl Display for Owner<'_> {
@@ -61,6 +63,7 @@ impl Display for Owner<'_> {
             Owner::Program(name) => write!(f, "program {name:?}: "),
             Owner::Group(name) => write!(f, "group {name:?}: "),
             Owner::Source(name) => write!(f, "source {name:?}: "),
+            Owner::Notifier(name) => write!(f, "notify {name:?}: "),
         }
     }
 }

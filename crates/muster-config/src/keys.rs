@@ -7,7 +7,7 @@
 use muster_spec::{
     ApplyWhen, ClientCertificates, ExecAt, ExitStatus, Forget, Kind, Leftovers, LineFormat, ListenerMode, LogFormat,
     LogLevel, OnFailure, Overflow, Preset, ProbeKind, Role, RpcDuringShutdown, SecondSignal, ShutdownOrder, SocketKeep,
-    StartFailures, StartOn, Stdin, StopKill, StopScope, SyslogFormat, TlsVersion,
+    StartFailures, StartOn, StopKill, StopScope, SyslogFormat, TlsVersion,
 };
 
 use crate::drafts::backoff::BackoffDraft;
@@ -19,6 +19,7 @@ use crate::drafts::identities::IdentityDraft;
 use crate::drafts::instance::Parts;
 use crate::drafts::listen::ListenDraft;
 use crate::drafts::logs::OutputDraft;
+use crate::drafts::notifier::NotifierDraft;
 use crate::drafts::probes::ProbeDraft;
 use crate::drafts::program::Rules;
 use crate::drafts::ready::ReadyDraft;
@@ -65,11 +66,13 @@ pub enum Table {
     Socket,
     /// `[source.NAME]`.
     Source,
+    /// `[notify.NAME]`.
+    Notifier,
 }
 
 impl Table {
     /// Every table, in the order of the reference.
-    pub const ALL: [Table; 16] = [
+    pub const ALL: [Table; 17] = [
         Table::Root,
         Table::Musterd,
         Table::Http,
@@ -86,6 +89,7 @@ impl Table {
         Table::Socket,
         Table::Group,
         Table::Source,
+        Table::Notifier,
     ];
 
     /// As it is written.
@@ -107,6 +111,7 @@ impl Table {
             Table::Rlimit => "[program.NAME.rlimits.RESOURCE]",
             Table::Socket => "[program.NAME.sockets.NAME]",
             Table::Source => "[source.NAME]",
+            Table::Notifier => "[notify.NAME]",
         }
     }
 }
@@ -167,6 +172,7 @@ pub(crate) enum Reader {
     Rlimit(fn(&mut Bounds, &Field<'_>)),
     Socket(fn(&mut SocketDraft, &Field<'_>)),
     Source(fn(&mut SourceDraft, &Field<'_>)),
+    Notifier(fn(&mut NotifierDraft, &Field<'_>)),
     Ready(fn(&mut ReadyDraft, &Field<'_>)),
     Probe(fn(&mut ProbeDraft, &Field<'_>)),
     Hook(fn(&mut HookDraft, &Field<'_>)),
@@ -250,6 +256,16 @@ const fn user(
     key(Table::User, name, value, default, doc, Reader::Identity(read))
 }
 
+const fn notify(
+    name: &'static str,
+    value: &'static str,
+    default: &'static str,
+    doc: &'static str,
+    read: fn(&mut NotifierDraft, &Field<'_>),
+) -> Key {
+    key(Table::Notifier, name, value, default, doc, Reader::Notifier(read))
+}
+
 /// Every key, known or supported.
 pub static KEYS: &[Key] = &[
     key(
@@ -267,6 +283,7 @@ pub static KEYS: &[Key] = &[
     key(Table::Root, "program", "tables", "", "the programs, each under its name", Reader::Structure),
     key(Table::Root, "group", "tables", "", "names for several programs at once", Reader::Structure),
     key(Table::Root, "source", "tables", "", "servers with further parts of the configuration", Reader::Structure),
+    key(Table::Root, "notify", "tables", "", "commands and web servers that events are passed on to", Reader::Structure),
     key(
         Table::Musterd,
         "loglevel",
@@ -1199,19 +1216,21 @@ pub static KEYS: &[Key] = &[
         .shaped(Shape::Special(shape::probes)),
     parts(
         "stdin",
-        "word",
+        "word or path",
         "\"none\"",
-        "its standard input: `none` is /dev/null, `pipe` is what `musterctl fg` and the API write to it, \
-         `supervisor-events` is `events` in the protocol of supervisord's event listeners",
+        "its standard input: `none` is /dev/null, `pipe` is what `musterctl fg` and the API write to it, `fifo:PATH` a FIFO that \
+         is made for its user and never ends, `file:PATH` a file that is opened at each start, `events` is what \
+         `musterctl events` shows, as a line of JSON each, `supervisor-events` the same in the protocol of supervisord's event \
+         listeners",
         Parts::stdin,
     )
-    .shaped(Shape::Words(&Stdin::WORDS)),
+    .shaped(Shape::Special(shape::stdin)),
     parts(
         "events",
         "list of names",
         "[]",
-        "types of events for `stdin = \"supervisor-events\"`, as in supervisord: `EVENT` is all of them; its standard output \
-         carries the answers",
+        "the events of `stdin`: kinds such as `state` and `final` for `\"events\"`, where none is all of them; types as in \
+         supervisord for `\"supervisor-events\"`, where `EVENT` is all of them and standard output carries the answers",
         Parts::events,
     ),
     parts(
@@ -1921,6 +1940,102 @@ pub static KEYS: &[Key] = &[
         "allow `http://` and `etcd://` beyond this machine",
         Reader::Source(SourceDraft::insecure),
     ),
+    notify(
+        "on",
+        "list of words",
+        "[\"fatal\", \"exit\", \"unhealthy\", \"oom\", \"killed\", \"restart\", \"source\", \"shutdown\"]",
+        "the kinds of events: a program was given up, a run ended unexpectedly, became unhealthy, ran out of memory, had to \
+         be killed, or is followed by another; a source changed its state; the daemon shuts down",
+        NotifierDraft::on,
+    )
+    .shaped(Shape::Special(shape::notify_on)),
+    notify(
+        "programs",
+        "list of names",
+        "[\"*\"]",
+        "the programs whose events count, with `*` and `?`; `source` and `shutdown` concern none of them",
+        NotifierDraft::programs,
+    ),
+    notify(
+        "exec",
+        "text or list",
+        "",
+        "a command that reads the event as JSON from its standard input, with its kind in `MUSTER_EVENT`",
+        NotifierDraft::exec,
+    ),
+    notify(
+        "user",
+        "user",
+        "",
+        "user, or `user:group`, of the command; by default the daemon's own",
+        NotifierDraft::user,
+    ),
+    notify(
+        "webhook",
+        "address",
+        "",
+        "a web server that gets the event as JSON: `https://HOST/PATH`; `http://` on this machine",
+        NotifierDraft::webhook,
+    )
+    .shaped(Shape::Special(shape::webhook)),
+    notify(
+        "webhook_file",
+        "path",
+        "\"\"",
+        "a file with the address in its first line, instead of `webhook`; read for each request",
+        NotifierDraft::webhook_file,
+    ),
+    notify(
+        "headers",
+        "table of text",
+        "{}",
+        "headers of each request; musterd sets `Content-Type`, `Idempotency-Key` and `X-Muster-Signature` itself",
+        NotifierDraft::headers,
+    ),
+    notify(
+        "secret_file",
+        "path",
+        "\"\"",
+        "a file with a secret in its first line: requests have its HMAC-SHA256 over their body in `X-Muster-Signature`",
+        NotifierDraft::secret_file,
+    ),
+    notify(
+        "cacert",
+        "path",
+        "\"\"",
+        "the certificates to trust, in PEM; empty trusts those of `SSL_CERT_FILE` or of the system",
+        NotifierDraft::cacert,
+    ),
+    notify(
+        "insecure",
+        "boolean",
+        "false",
+        "allow `http://` beyond this machine",
+        NotifierDraft::insecure,
+    ),
+    notify(
+        "timeout",
+        "duration",
+        "\"10s\"",
+        "how long an attempt may take; then the command is killed, or the request given up; at most 5m",
+        NotifierDraft::timeout,
+    ),
+    notify(
+        "every",
+        "duration",
+        "\"1m\"",
+        "at most one notification per program and kind in this time; the next says how many were held back; `0` sends each",
+        NotifierDraft::every,
+    )
+    .because("a crash loop is one problem"),
+    notify(
+        "retries",
+        "number",
+        "3",
+        "how often a failed attempt is repeated: after 1s, 5s, and then 25s each; from 0 to 10",
+        NotifierDraft::retries,
+    )
+    .shaped(Shape::Whole(0, 10)),
 ];
 
 #[cfg(test)]

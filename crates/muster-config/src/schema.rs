@@ -59,6 +59,7 @@ fn root(name: &str) -> Option<Value> {
         "program" => named(Table::Program),
         "group" => named(Table::Group),
         "source" => named(Table::Source),
+        "notify" => named(Table::Notifier),
         _ => return None,
     })
 }

@@ -229,6 +229,8 @@ pub struct Disguises {
     pub musterd: Vec<&'static str>,
     /// Keys of `[http]` with secrets in them.
     pub http: Vec<&'static str>,
+    /// Keys of notifiers with secrets in them, by the notifier's name.
+    pub notifiers: Vec<(String, &'static str)>,
     /// The values of all secrets.
     pub secrets: Secrets,
     /// The keys of each program, by its name, each with the file it came from, as a place in the list of files that were read.

@@ -48,6 +48,7 @@ pub(crate) struct Sections<'t> {
     pub(crate) programs: BTreeMap<&'t str, Named<'t>>,
     pub(crate) groups: BTreeMap<&'t str, Named<'t>>,
     pub(crate) sources: BTreeMap<&'t str, Named<'t>>,
+    pub(crate) notifiers: BTreeMap<&'t str, Named<'t>>,
 }
 
 impl<'t> Sections<'t> {
@@ -93,6 +94,7 @@ impl<'t> Sorter<'t, '_> {
                 "program" => self.named(Table::Program, "program", value),
                 "group" => self.named(Table::Group, "group", value),
                 "source" => self.named(Table::Source, "source", value),
+                "notify" => self.named(Table::Notifier, "notify", value),
                 // `include` was handled when the files were read.
                 _ => {}
             }
@@ -148,6 +150,7 @@ impl<'t> Sorter<'t, '_> {
             let owner = match table {
                 Table::Program => Owner::Program(name),
                 Table::Source => Owner::Source(name),
+                Table::Notifier => Owner::Notifier(name),
                 _ => Owner::Group(name),
             };
             let Some(entries) = self.table(table, owner, value) else { continue };
@@ -155,6 +158,7 @@ impl<'t> Sorter<'t, '_> {
             let all = match table {
                 Table::Program => &mut sections.programs,
                 Table::Source => &mut sections.sources,
+                Table::Notifier => &mut sections.notifiers,
                 _ => &mut sections.groups,
             };
             all.entry(name).or_insert_with(|| Named { at: place, entries: Vec::new() }).entries.extend(entries);

@@ -194,6 +194,15 @@ pub(crate) fn limit() -> Value {
     json!({ "anyOf": [reference("size"), { "enum": ["unlimited", "infinity"] }] })
 }
 
+/// `stdin`: a word, or a path behind one.
+pub(crate) fn stdin() -> Value {
+    json!({ "anyOf": [
+        { "enum": ["none", "pipe", "events", "supervisor-events"] },
+        { "type": "string", "pattern": "^(fifo|file):." },
+        reference("interpolated"),
+    ]})
+}
+
 /// `rlimits`: each resource by its name.
 pub(crate) fn rlimits() -> Value {
     let both = reference(&table_name(Table::Rlimit));
@@ -330,6 +339,16 @@ pub(crate) fn source() -> Value {
 /// `may` of a source.
 pub(crate) fn source_tables() -> Value {
     one_or_several(&or_interpolated(json!({ "enum": muster_spec::SourceTable::WORDS })))
+}
+
+/// `on` of a notifier.
+pub(crate) fn notify_on() -> Value {
+    one_or_several(&or_interpolated(json!({ "enum": muster_spec::NotifyOn::WORDS })))
+}
+
+/// `webhook` of a notifier.
+pub(crate) fn webhook() -> Value {
+    json!({ "anyOf": [{ "type": "string", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://" }, reference("interpolated")] })
 }
 
 /// `ready`: a word, or a table with one way.

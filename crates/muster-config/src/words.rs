@@ -130,7 +130,7 @@ fn foreign(table: Table, word: &str, value: &Value<'_>) -> Option<String> {
         Table::Group => group_word(word),
         Table::Backoff => backoff_word(word),
         Table::Hook => hook_word(word),
-        Table::Rlimit | Table::Socket | Table::Source | Table::Listen | Table::User => None,
+        Table::Rlimit | Table::Socket | Table::Source | Table::Notifier | Table::Listen | Table::User => None,
         Table::Ready => ready_word(word),
         Table::Probe => probe_word(word, value),
         Table::HttpCheck => http_check_word(word),

@@ -62,8 +62,8 @@ fn uncomment(line: &str) -> &str {
     let is_key = !key.is_empty()
         && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
         && bare.contains(" = ");
-    // A source would be asked, so its table is a comment.
-    if is_key || bare.starts_with("[source.") { bare } else { line }
+    // A source would be asked, and a notifier has no default, so their tables are comments.
+    if is_key || bare.starts_with("[source.") || bare.starts_with("[notify.") { bare } else { line }
 }
 
 #[test]
@@ -108,6 +108,7 @@ fn table_of(header: &str) -> Table {
         "program.web.sockets.http" | "program.web.sockets.status" => Table::Socket,
         "group.front" => Table::Group,
         "source.fleet" => Table::Source,
+        "notify.ops" | "notify.mail" => Table::Notifier,
         other => panic!("a table that this test does not know: {other}"),
     }
 }

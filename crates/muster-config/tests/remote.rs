@@ -65,7 +65,8 @@ fn a_configuration_may_consist_of_sources_alone_and_a_removed_source_has_no_part
 #[test]
 fn a_remote_text_is_refused_what_only_local_files_may() {
     let text = "include = [\"/etc/shadow\"]\n[http]\nsocket = \"/tmp/s\"\n[source.x]\nurl = \"https://evil/\"\n\
-                [musterd]\npidfile = \"/etc/passwd\"\n[program.web]\ncommand = \"x\"\n";
+                [musterd]\npidfile = \"/etc/passwd\"\n[program.web]\ncommand = \"x\"\n\
+                [notify.x]\nwebhook = \"http://169.254.169.254/\"\n";
     assert_eq!(
         errors(FLEET, &[("fleet", text)]),
         [
@@ -73,6 +74,7 @@ fn a_remote_text_is_refused_what_only_local_files_may() {
             "https://…/fleet/a.toml:2:2: source \"fleet\": its texts must not use http",
             "https://…/fleet/a.toml:4:2: source \"fleet\": its texts must not use source",
             "https://…/fleet/a.toml:6:2: source \"fleet\": its texts must not use musterd",
+            "https://…/fleet/a.toml:10:2: source \"fleet\": its texts must not use notify",
         ]
     );
     let allowed = format!("{FLEET}may = [\"program\", \"musterd\"]\n");

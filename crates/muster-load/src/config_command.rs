@@ -57,13 +57,15 @@ pub fn effective(spec: Spec, files: Vec<PathBuf>, disguises: Disguises) -> Confi
         _ => path,
     };
     let files = files.into_iter().map(absolute).collect();
-    let in_force = InForce::new(spec.daemon, spec.control, files, disguises);
+    let mut in_force = InForce::new(spec.daemon, spec.control, files, disguises);
+    in_force.notifiers = spec.notifiers;
     let program = |instance| effective_config::with_origin(instance, &in_force, Reader::Control);
     let programs = supervisor.snapshot().iter().map(|instance| (instance.name().to_owned(), program(instance)));
     Config {
         files: in_force.files.iter().map(|path| path.display().to_string()).collect(),
         musterd: effective_config::daemon(&in_force, Reader::Control),
         http: effective_config::control(&in_force, Reader::Control),
+        notify: effective_config::notifiers(&in_force, Reader::Control),
         programs: Value::Object(programs.gather()),
     }
 }
@@ -73,6 +75,9 @@ fn as_toml(config: &Config) -> String {
     let mut text: String = config.files.iter().map(|file| format!("# {}\n", file.escape_debug())).collect();
     put_table(&mut text, "musterd", &config.musterd);
     put_table(&mut text, "http", &config.http);
+    for (name, notifier) in config.notify.as_object().into_iter().flatten() {
+        put_table(&mut text, &format!("notify.{}", key(name)), notifier);
+    }
     for (name, program) in config.programs.as_object().into_iter().flatten() {
         put_table(&mut text, &format!("program.{}", key(name)), program);
     }
@@ -134,9 +139,10 @@ mod tests {
             files: vec!["/etc/a.conf".to_owned()],
             musterd: json!({"watch": false, "pidfile": null}),
             http: json!({}),
+            notify: json!({"ops": {"on": ["fatal"]}}),
             programs: json!({"web:0": {"command": ["x"], "origin": {"command": ["/etc/a.conf"]}}, "": {}}),
         };
-        let expected = "# /etc/a.conf\n\n[musterd]\nwatch = false\n\n[http]\n\n[program.\"\"]\n\n[program.\"web:0\"]\n\
+        let expected = "# /etc/a.conf\n\n[musterd]\nwatch = false\n\n[http]\n\n[notify.ops]\non = [\"fatal\"]\n\n[program.\"\"]\n\n[program.\"web:0\"]\n\
                         command = [\"x\"]\n";
         assert_eq!(as_toml(&config), expected);
     }

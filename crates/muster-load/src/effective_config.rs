@@ -3,6 +3,7 @@
 //! Values of environment variables and of headers are secrets: only their names are shown. Values from other secrets
 //! are masked for all clients; values that look like a password are masked for clients that may only read.
 
+mod notifiers;
 mod process;
 mod schedule;
 
@@ -18,6 +19,7 @@ use muster_spec::{
 };
 use serde_json::{Map, Value, json};
 
+pub use self::notifiers::notifiers;
 pub use self::schedule::cron_texts;
 use crate::in_force::InForce;
 use crate::secrets::Reader;

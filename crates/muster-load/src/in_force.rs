@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use muster_config::Disguises;
-use muster_spec::{ControlSpec, DaemonSpec, InstanceSpec, SourceSpec};
+use muster_spec::{ControlSpec, DaemonSpec, InstanceSpec, NotifierSpec, SourceSpec};
 
 /// The active configuration. Keys of the daemon that only a restart can change have their values from the start.
 pub struct InForce {
@@ -14,6 +14,8 @@ pub struct InForce {
     pub control: ControlSpec,
     /// Every `[source.NAME]`.
     pub sources: Vec<SourceSpec>,
+    /// Every `[notify.NAME]`.
+    pub notifiers: Vec<NotifierSpec>,
     /// Every file that was read.
     pub files: Vec<PathBuf>,
     /// The secrets to be masked when it is shown.
@@ -25,7 +27,8 @@ pub struct InForce {
 impl InForce {
     /// The first configuration.
     pub fn new(daemon: DaemonSpec, control: ControlSpec, files: Vec<PathBuf>, disguises: Disguises) -> InForce {
-        InForce { daemon, control, sources: Vec::new(), files, disguises, earlier: Disguises::default() }
+        let (sources, notifiers) = (Vec::new(), Vec::new());
+        InForce { daemon, control, sources, notifiers, files, disguises, earlier: Disguises::default() }
     }
 
     /// Replaces the secrets to be masked. Keys that only a restart can change keep their values, and so stay masked.

@@ -136,8 +136,8 @@ impl EventRing {
         self.crowded = self.shares.iter().filter_map(is_crowded).collect();
     }
 
-    /// Adds an event, of this instance or of the daemon.
-    pub fn publish(&mut self, of: Option<InstanceId>, published: Published) {
+    /// Adds an event, of this instance or of the daemon. Returns its number.
+    pub fn publish(&mut self, of: Option<InstanceId>, published: Published) -> u64 {
         if self.ring.len() - self.holes == self.room {
             self.forget_one(of);
         }
@@ -149,6 +149,13 @@ impl EventRing {
         self.ring.push_back(RingEntry { id: self.next, of, published: Some(published) });
         self.next += 1;
         self.wake_all();
+        self.newest()
+    }
+
+    /// A number for an event that is not kept, and that clients only miss if they have fallen behind.
+    pub fn take_number(&mut self) -> u64 {
+        self.next += 1;
+        self.newest()
     }
 
     /// Makes room for an event of this instance: drops its own oldest, that of an instance with more than its share,
@@ -240,6 +247,11 @@ impl EventRing {
         Ok(later)
     }
 
+    /// The highest number that was dropped: all events after it are kept.
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
     /// The number of listeners.
     pub fn listeners(&self) -> usize {
         self.listeners.len()
@@ -289,7 +301,7 @@ mod tests {
 
     fn filled(count: u64) -> EventRing {
         let mut ring = EventRing::beginning_with(1000, 1);
-        (0..count).for_each(|number| ring.publish(None, published(number)));
+        (0..count).for_each(|number| drop(ring.publish(None, published(number))));
         ring
     }
 

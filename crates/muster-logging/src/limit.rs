@@ -75,6 +75,8 @@ pub enum Notice {
     Certificate,
     Secrets,
     SecretsRefused,
+    // Caused by notifiers.
+    NotDelivered,
     // Caused by event listeners.
     EventLost,
     Listener,

@@ -14,11 +14,12 @@ mod read;
 
 use std::fmt::{self, Display};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use muster_spec::{CredentialSpec, ProcessSpec, SecretSpec, Span, SpawnError, SpawnStep};
+use muster_spec::{CredentialSpec, ProcessSpec, SecretSpec, Span, SpawnError, SpawnStep, Stdin};
 use muster_sys::spawn::{reason, wipe};
 use muster_sys::trusted::{Identity, Refusal};
 
@@ -55,6 +56,8 @@ impl fmt::Debug for Secret {
 pub struct Wanted {
     secrets: Arc<[SecretSpec]>,
     credentials: Arc<[CredentialSpec]>,
+    /// Its standard input, if that has a path.
+    stdin: Option<(Stdin, PathBuf)>,
     /// The user of the process; `None` is the daemon's own.
     user: Option<Identity>,
     home: Arc<Home>,
@@ -64,12 +67,13 @@ impl Wanted {
     /// The files of a process with its own copies.
     pub fn of(process: &ProcessSpec, user: Option<Identity>, home: &Arc<Home>) -> Wanted {
         let (secrets, credentials) = (Arc::clone(&process.secrets), Arc::clone(&process.credentials));
-        Wanted { secrets, credentials, user, home: Arc::clone(home) }
+        let stdin = process.stdin_path.clone().map(|path| (process.stdin, path));
+        Wanted { secrets, credentials, stdin, user, home: Arc::clone(home) }
     }
 
-    /// Leaves out the copies: it uses those of another process.
+    /// Leaves out the copies and the standard input: it uses those of another process, or none.
     pub fn without_copies(self) -> Wanted {
-        Wanted { credentials: Arc::default(), ..self }
+        Wanted { credentials: Arc::default(), stdin: None, ..self }
     }
 }
 
@@ -79,6 +83,8 @@ pub struct Prepared {
     variables: Vec<(String, Secret)>,
     /// The directory with the copies, if there are any.
     pub directory: Option<RunDirectory>,
+    /// Its standard input, if that has a path.
+    pub stdin: Option<OwnedFd>,
 }
 
 impl Prepared {
@@ -108,6 +114,13 @@ impl Progress {
 pub fn prepare(wanted: &Wanted, patience: Duration, progress: &Progress) -> Result<Prepared, SpawnError> {
     let until = Instant::now() + patience;
     let mut prepared = Prepared::default();
+    if let Some((stdin, path)) = &wanted.stdin {
+        let about = About { kind: "stdin", name: stdin.name(), path };
+        progress.set(&about);
+        let opened = read::input((*stdin, path), wanted.user.as_ref());
+        let failed = |error: &io::Error| SpawnError { step: SpawnStep::Stdio, ..about.error(error, patience) };
+        prepared.stdin = Some(opened.map_err(|error| failed(&error))?.into());
+    }
     for SecretSpec { name, path, may_be_missing } in wanted.secrets.iter() {
         let about = About { kind: "secret", name, path };
         progress.set(&about);

@@ -12,7 +12,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::time::Instant;
 
-use muster_spec::SecretSpec;
+use muster_spec::{SecretSpec, Stdin};
 use muster_sys::trusted::{self, Identity, Missing, Refusal, Trust, TrustedPlace};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -63,6 +63,15 @@ pub(crate) fn content(path: &Path, user: Option<&Identity>, largest: usize, unti
 /// The names in a directory, at most this many; `NotADirectory` if it is none.
 pub(crate) fn names(path: &Path, user: Option<&Identity>, most: usize) -> io::Result<Vec<OsString>> {
     trusted::names(as_owner(user, |trust| trusted::open_directory(path, trust))?, most)
+}
+
+/// Opens the standard input of a process, with the rights of its user.
+pub(crate) fn input((stdin, path): (Stdin, &Path), user: Option<&Identity>) -> io::Result<File> {
+    let place = TrustedPlace::resolve(path, &Trust::program(user.cloned()), Missing::Fail)?;
+    match stdin {
+        Stdin::Fifo => place.open_fifo(user.map(|user| (user.uid, user.gid))),
+        _ => place.open_input(),
+    }
 }
 
 fn open(path: &Path, user: Option<&Identity>) -> io::Result<File> {

@@ -79,7 +79,7 @@ fn needed_by(spec: &InstanceSpec) -> usize {
         None => 0,
     };
     let probes: usize = spec.probes.iter().map(|probe| of_check(&probe.check)).sum();
-    let stdin = usize::from(spec.process.stdin != Stdin::Nothing);
+    let stdin = usize::from(matches!(spec.process.stdin, Stdin::Pipe | Stdin::Feed | Stdin::Events));
     STARTING + of_output(&spec.output) + stdin + of_sockets(&spec.process) + ready + probes
 }
 

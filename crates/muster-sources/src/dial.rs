@@ -15,11 +15,11 @@ use crate::secrets::Secrets;
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// A connection, encrypted or not.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {}
+pub trait Stream: AsyncRead + AsyncWrite + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
 
 /// Connects to a server.
-pub(crate) async fn dial(
+pub async fn dial(
     resolver: &Resolver,
     secrets: &Secrets,
     (server, is_tls): (&HostPort, bool),

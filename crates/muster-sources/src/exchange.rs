@@ -13,9 +13,11 @@ use crate::dial::Stream;
 use crate::edition::Failure;
 
 /// A response whose body is still to be read. Dropping it closes the connection.
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
     body: Incoming,
     _connection: Connection,
 }
@@ -29,15 +31,19 @@ impl Drop for Connection {
 }
 
 /// A request.
-pub(crate) struct Question<'a> {
-    pub(crate) method: Method,
-    pub(crate) target: &'a str,
-    pub(crate) headers: Vec<(&'static str, String)>,
-    pub(crate) body: Bytes,
+pub struct Question<'a> {
+    /// Its method.
+    pub method: Method,
+    /// Path and query.
+    pub target: &'a str,
+    /// Its headers, besides those of every request.
+    pub headers: Vec<(&'a str, String)>,
+    /// Its body.
+    pub body: Bytes,
 }
 
 /// Sends a request and waits for the head of the response.
-pub(crate) async fn ask(
+pub async fn ask(
     stream: Box<dyn Stream>,
     (server, usual_port): (&HostPort, u16),
     question: Question<'_>,

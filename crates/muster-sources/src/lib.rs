@@ -5,6 +5,8 @@
 //! source is to become active, and remembers the refused ones. [`desk`] connects both, and [`cache`] keeps the last
 //! good versions. Parsing and applying is the caller's part.
 //!
+//! [`dial`], [`exchange`] and [`secrets`] are a client of HTTP servers, also for what else the daemon sends to them.
+//!
 //! Servers are not trusted with the daemon: everything they send is bounded in size and time.
 
 #![forbid(unsafe_code)]
@@ -12,13 +14,13 @@
 pub mod book;
 pub mod cache;
 pub mod desk;
-mod dial;
+pub mod dial;
 pub mod edition;
 pub mod etcd;
-mod exchange;
+pub mod exchange;
 pub mod http;
 pub mod pace;
-mod secrets;
+pub mod secrets;
 
 pub use book::{Book, Candidate};
 pub use desk::{Sources, fetch_once};

@@ -1,4 +1,4 @@
-//! The files that a source names: certificates, and secrets to log in with.
+//! The files that a source, or another server of the daemon, names: certificates, and secrets to log in with.
 //!
 //! They are read on a thread, since a disk may be slow, and again before each connection, so that a rotated secret counts
 //! from the next one on. The configuration of TLS is kept while its files are unchanged.
@@ -16,7 +16,7 @@ const LARGEST: u64 = 64 * 1024;
 
 /// The credentials of a connection.
 #[derive(Clone, Default)]
-pub(crate) struct Secrets {
+pub struct Secrets {
     /// The token.
     pub(crate) token: Option<String>,
     /// User and password.
@@ -59,17 +59,28 @@ fn read(spec: &SourceSpec, earlier: Secrets) -> Result<Secrets, String> {
         spec.login.as_ref().map(|(user, path)| Ok::<_, String>((user.clone(), first_line(path)?))).transpose()?;
     let files = spec.cacert.iter().chain(spec.identity.iter().flat_map(|(certificate, key)| [certificate, key]));
     let looks: Vec<Look> = files.map(|path| look(path)).collect();
-    with_tls(spec, Secrets { token, login, looks, ..Secrets::default() }, earlier)
+    let tls = spec.address.is_tls().then_some((spec.cacert.as_deref(), spec.identity.as_ref()));
+    with_tls(tls, Secrets { token, login, looks, ..Secrets::default() }, earlier)
 }
 
+/// The credentials of a connection without a login, over TLS or not. Reads files; keeps the earlier ones while those are
+/// unchanged.
+pub fn of_server(is_tls: bool, cacert: Option<&Path>, earlier: Secrets) -> Result<Secrets, String> {
+    let looks = cacert.into_iter().map(look).collect();
+    with_tls(is_tls.then_some((cacert, None)), Secrets { looks, ..Secrets::default() }, earlier)
+}
+
+/// The certificates to trust, and the client's own.
+type Tls<'a> = (Option<&'a Path>, Option<&'a (PathBuf, PathBuf)>);
+
 #[cfg(feature = "tls")]
-fn with_tls(spec: &SourceSpec, mut secrets: Secrets, earlier: Secrets) -> Result<Secrets, String> {
-    if spec.address.is_tls() {
+fn with_tls(tls: Option<Tls<'_>>, mut secrets: Secrets, earlier: Secrets) -> Result<Secrets, String> {
+    if let Some((cacert, identity)) = tls {
         let kept = earlier.tls.filter(|_| earlier.looks == secrets.looks);
         secrets.tls = Some(match kept {
             Some(kept) => kept,
             None => {
-                let (cacert, identity) = (spec.cacert.clone(), spec.identity.clone());
+                let (cacert, identity) = (cacert.map(Path::to_owned), identity.cloned());
                 let client = muster_tls::Client { cacert, identity, pin: None };
                 muster_tls::client_config(&client, &|name| std::env::var(name).ok())?
             }
@@ -79,15 +90,15 @@ fn with_tls(spec: &SourceSpec, mut secrets: Secrets, earlier: Secrets) -> Result
 }
 
 #[cfg(not(feature = "tls"))]
-fn with_tls(spec: &SourceSpec, secrets: Secrets, _: Secrets) -> Result<Secrets, String> {
-    if spec.address.is_tls() {
+fn with_tls(tls: Option<Tls<'_>>, secrets: Secrets, _: Secrets) -> Result<Secrets, String> {
+    if tls.is_some() {
         return Err("this musterd was built without TLS".to_owned());
     }
     Ok(secrets)
 }
 
-/// The first line of a file with a secret.
-fn first_line(path: &Path) -> Result<String, String> {
+/// The first line of a file with a secret. Reads at most 64 KiB, and only of a regular file.
+pub fn first_line(path: &Path) -> Result<String, String> {
     let problem = |reason: String| format!("cannot read {}: {reason}", path.display());
     let about = fs::metadata(path).map_err(|error| problem(error.kind().to_string()))?;
     // Opening a FIFO would wait for its writer.

@@ -4,9 +4,11 @@
 //! [`ProcessSpec`], `musterd` the rest.
 
 mod depend;
+mod feed;
 mod hook;
 mod listener;
 mod memory;
+mod notifier;
 mod numprocs;
 mod output;
 mod privileges;
@@ -35,9 +37,11 @@ use crate::restart::{ExitRule, ExitRules, RestartPolicy};
 use crate::signal::Signal;
 
 pub use depend::{Dependency, DependencyCondition};
+pub use feed::FeedKind;
 pub use hook::{Hook, HookSpec, Hooks};
 pub use listener::{EventType, ListenerMode, ListenerSpec, Results};
 pub use memory::{MemoryCount, MemoryLimit};
+pub use notifier::{Delivery, NotifierSpec, NotifyCommand, NotifyOn, Webhook, WebhookAddress, WebhookUrl};
 pub use numprocs::{Numprocs, Scale, Scales};
 pub use output::{
     AutoLogSpec, LineFormat, OutputSpec, Overflow, PerStream, RateLimit, Rotation, Sink, StreamEvents, Target,
@@ -66,6 +70,8 @@ pub struct Spec {
     pub control: ControlSpec,
     /// The servers that further parts of it are read from, sorted by name.
     pub sources: Vec<SourceSpec>,
+    /// Where events are passed on to, sorted by name.
+    pub notifiers: Vec<NotifierSpec>,
     /// The programs, sorted by name.
     pub programs: Vec<Arc<ProgramSpec>>,
 }

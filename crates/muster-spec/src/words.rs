@@ -3,9 +3,9 @@
 use crate::listen::{ExecAt, Role};
 use crate::restart::{Exceeded, ExitAction, Forget, Preset, RestartWhen, StartFailures};
 use crate::spec::{
-    DependencyCondition, ExitStatus, Hook, Kind, Leftovers, LineFormat, ListenerMode, LogFormat, LogLevel, OnFailure,
-    Overflow, ProbeKind, RollingWait, RpcDuringShutdown, SecondSignal, ShutdownOrder, SocketKeep, StartOn, Stdin,
-    StopKill, StopScope, SyslogFormat,
+    DependencyCondition, ExitStatus, FeedKind, Hook, Kind, Leftovers, LineFormat, ListenerMode, LogFormat, LogLevel,
+    NotifyOn, OnFailure, Overflow, ProbeKind, RollingWait, RpcDuringShutdown, SecondSignal, ShutdownOrder, SocketKeep,
+    StartOn, Stdin, StopKill, StopScope, SyslogFormat,
 };
 use crate::tls::{ClientCertificates, TlsVersion};
 
@@ -51,13 +51,24 @@ words! {
     StopKill { "main" => Main, "group" => Group, "tree" => Tree }
     Leftovers { "stop" => Stop, "keep" => Keep }
     Hook { "pre_start" => PreStart, "post_start" => PostStart, "pre_stop" => PreStop, "post_stop" => PostStop }
-    Stdin { "none" => Nothing, "pipe" => Pipe, "supervisor-events" => Events }
+    Stdin { "none" => Nothing, "pipe" => Pipe, "events" => Feed, "supervisor-events" => Events, "fifo" => Fifo, "file" => File }
     DependencyCondition {
         "started" => Started, "ready" => Ready, "healthy" => Healthy, "completed" => Completed, "exited" => Exited
     }
     ProbeKind { "liveness" => Liveness, "readiness" => Readiness, "startup" => Startup }
     OnFailure { "restart" => Restart, "stop" => Stop, "shutdown" => Shutdown, "none" => None }
     RollingWait { "ready" => Ready, "healthy" => Healthy, "running" => Running }
+    FeedKind {
+        "state" => State, "ended" => Ended, "retry" => Retry, "final" => Final, "ready" => Ready, "health" => Health,
+        "failing" => Failing, "hook" => Hook, "rolling" => Rolling, "waiting" => Waiting, "skipped" => Skipped,
+        "configured" => Configured, "source" => Source, "listener" => Listener, "killed" => Killed,
+        "left_behind" => LeftBehind, "stuck" => Stuck, "shutdown" => Shutdown, "shutdown_hurried" => ShutdownHurried,
+        "exiting" => Exiting
+    }
+    NotifyOn {
+        "fatal" => Fatal, "exit" => Exit, "unhealthy" => Unhealthy, "oom" => Oom, "killed" => Killed, "restart" => Restart,
+        "source" => Source, "shutdown" => Shutdown
+    }
     LogLevel { "error" => Error, "warn" => Warn, "info" => Info, "debug" => Debug, "trace" => Trace }
     LogFormat { "text" => Text, "json" => Json, "supervisord" => Supervisord }
     LineFormat { "text" => Text, "json" => Json, "raw" => Raw }

@@ -35,6 +35,7 @@ use crate::children::sockets::instances;
 use crate::clock::Clock;
 use crate::configuration::{Configuration, Sources};
 use crate::event_loop::{self, EventLoop};
+use crate::notifying;
 use crate::opening::{self, Control, Opening};
 use crate::pidfile::Pidfile;
 use crate::reload;
@@ -238,7 +239,7 @@ async fn run(
     let control = spec.control.socket.clone();
     let syslog = spec.daemon.syslog.clone();
     // The core owns the programs from now on; a copy here would outlive every reload.
-    let Spec { daemon, control: control_spec, sources: remote, programs } = spec;
+    let Spec { daemon, control: control_spec, sources: remote, notifiers, programs } = spec;
     drop(programs);
     let configuration = Configuration::new(sources, daemon, control_spec, remote, auto_logs);
     let console = consoles.stderr.clone();
@@ -252,6 +253,8 @@ async fn run(
     let children = Children::new(spawner, trees, logs, sets, (control.as_deref(), program_sockets), instances);
     let (orders, received) = mpsc::channel(ORDERS);
     let shared = Rc::new(Shared::new(clocks, supervisor, children, configuration, (access, servers), orders, own_log));
+    shared.configuration.in_force.borrow_mut().notifiers.clone_from(&notifiers);
+    shared.notifiers.adopt(&notifiers, |_| true);
     let listeners = Listeners::start(&shared, socket, opened);
     spawn_beside(&shared.loop_turns, reload::watch::watch(Rc::clone(&shared)));
     spawn_beside(&shared.loop_turns, reload::secrets::watch(Rc::clone(&shared)));
@@ -260,6 +263,7 @@ async fn run(
     }
     spawn_beside(&shared.loop_turns, reload::remote::follow(Rc::clone(&shared)));
     spawn(reload::remote::announce(Rc::clone(&shared)));
+    spawn_beside(&shared.loop_turns, notifying::follow(Rc::clone(&shared)));
     let opening = std::mem::take(opening);
     opening.enter_background();
     let path = pidfile;

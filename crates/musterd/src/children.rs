@@ -10,6 +10,7 @@ mod hooks;
 pub(crate) mod list;
 mod main_process;
 mod markers;
+mod messengers;
 mod output;
 pub(crate) mod refused;
 mod said;
@@ -216,7 +217,8 @@ impl Children {
             stderr: stderr.as_stdio(),
             passed: &passed,
         };
-        let reading_end = stdin.as_ref().map(|(reading, _)| reading.as_fd()).or(sockets.stdin);
+        let of_path = prepared.stdin.as_ref().map(AsFd::as_fd);
+        let reading_end = stdin.as_ref().map(|(reading, _)| reading.as_fd()).or(of_path).or(sockets.stdin);
         let spawned = self.spawner.spawn_reading(&launch, reading_end);
         let pid = spawned.as_ref().ok().and_then(|spawning| u32::try_from(spawning.pid.0).ok());
         reading.into_iter().for_each(|reading| self.logs.bind(reading, pid));

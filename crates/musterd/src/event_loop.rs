@@ -9,6 +9,7 @@ mod execs;
 mod hooks;
 mod inputs;
 mod memory;
+mod messengers;
 mod observers;
 mod reads;
 mod replies;
@@ -39,6 +40,7 @@ pub(crate) use self::sources::Sources;
 use self::sources::{Happened, Until};
 use self::starts::Starts;
 use self::sweeps::Sweeps;
+use crate::messengers::Messengers;
 use crate::probes::{Finished, Probes};
 use crate::shared::{Order, Shared};
 use crate::{listeners, log_events, reload};
@@ -65,6 +67,11 @@ pub(crate) struct EventLoop {
     replies: Replies,
     sweeps: Sweeps,
     hooks: Hooks,
+    messengers: Messengers,
+    /// Until when the exit waits for the last notifications.
+    parting: Option<Instant>,
+    /// Whether their commands are being killed.
+    kills_messengers: bool,
     observers: Observers,
     /// When everything must have stopped.
     budget: Option<Instant>,
@@ -106,6 +113,9 @@ impl EventLoop {
             replies,
             sweeps: Sweeps::default(),
             hooks: Hooks::default(),
+            messengers: Messengers::default(),
+            parting: None,
+            kills_messengers: false,
             observers,
             budget: None,
             to_wake: Vec::new(),
@@ -141,7 +151,9 @@ impl EventLoop {
                 self.ask_everybody();
                 continue;
             }
-            if let Some(code) = self.exit {
+            if let Some(code) = self.exit
+                && !self.awaits_notifications()
+            {
                 self.replies.send_all_deferred();
                 self.shared.listeners.borrow_mut().release_all();
                 let longest = self.shared.loop_turns.clock().longest();
@@ -275,6 +287,7 @@ impl EventLoop {
             wall_timer: self.wall_clock.timer(),
             replies: &mut self.replies,
             loop_turns: &self.shared.loop_turns,
+            settled: self.parting.map(|_| &self.shared.notifiers.settled),
             skips_signals: std::mem::take(&mut self.has_many_signals),
             is_busy: self.is_reaping,
         };
@@ -306,6 +319,7 @@ impl EventLoop {
             .chain(gap)
             .chain(self.shared.limits.due())
             .chain(self.memory.due())
+            .chain(self.parting)
             .chain(self.shared.listeners.borrow().due())
             .min()
     }
@@ -366,6 +380,8 @@ impl EventLoop {
             Order::Exec { serial, ask, reply } => return self.begin_exec(serial, *ask, reply),
             Order::SignalExec { serial, signal } => return self.signal_exec(serial, signal),
             Order::HangUp { serial } => return self.hang_up(serial),
+            Order::Messenger { messenger, reply } => return self.begin_messenger(&messenger, reply),
+            Order::EndMessenger { serial } => return self.end_messenger(serial),
             Order::GiveUp { code } => return self.exit = Some(code),
             Order::Shutdown { timeout, by, pid } => {
                 Input::ShutdownAsked { reason: self.reason_of_request(by, pid), timeout }

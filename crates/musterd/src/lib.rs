@@ -18,6 +18,7 @@ mod describe;
 mod event_loop;
 mod execs;
 mod exit_evidence;
+mod feeds;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod http;
@@ -25,6 +26,9 @@ mod inspection;
 mod listeners;
 mod log_events;
 mod main_log_events;
+mod messengers;
+mod notifiers;
+mod notifying;
 mod opened_again;
 mod opening;
 mod operations;

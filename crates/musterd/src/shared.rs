@@ -4,6 +4,7 @@
 //! sent to the loop as an [`Order`]. No borrow is ever held over an await.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -15,9 +16,10 @@ use muster_listen::tls::Servers;
 use muster_logs::Memory;
 use muster_schedule::Agenda;
 use muster_server::{Gate, Secrets};
-use muster_spec::{InstanceId, Selector, ShutdownBudget, Signal};
+use muster_spec::{InstanceId, RunId, Selector, ShutdownBudget, Signal};
 use muster_sys::limits::OriginalLimits;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::task::AbortHandle;
 
 use crate::announced::Announced;
 use crate::children::Children;
@@ -26,6 +28,8 @@ use crate::configuration::{self, Configuration};
 use crate::execs::{Ask, Execs, NotStarted};
 use crate::exit_evidence::ExitEvidence;
 use crate::inspection::Inspection;
+use crate::messengers::{self, Messenger};
+use crate::notifiers::Notifiers;
 use crate::pidfile::Pidfile;
 use crate::pools::Listeners;
 use crate::program_counters::ProgramCounters;
@@ -65,6 +69,10 @@ pub(crate) enum Order {
     SignalExec { serial: u64, signal: Signal },
     /// The client of such a command is gone.
     HangUp { serial: u64 },
+    /// Execute the command of a notifier.
+    Messenger { messenger: Box<Messenger>, reply: messengers::Reply },
+    /// Kill such a command.
+    EndMessenger { serial: u64 },
     /// Exit at once with this code: there is no configuration, so no program was started.
     GiveUp { code: u8 },
     /// Stop everything and exit.
@@ -86,6 +94,10 @@ pub(crate) struct Shared {
     /// The inputs and effects of the core, while the daemon can be looked into.
     pub(crate) inspection: Inspection,
     pub(crate) listeners: RefCell<Listeners>,
+    /// The tasks that feed events to programs.
+    pub(crate) feeds: RefCell<HashMap<RunId, AbortHandle>>,
+    /// Where events are passed on to.
+    pub(crate) notifiers: Notifiers,
     /// The times of armed programs.
     pub(crate) agenda: RefCell<Agenda<InstanceId>>,
     /// The commands that clients execute.
@@ -140,6 +152,8 @@ impl Shared {
             exit_evidence: RefCell::new(ExitEvidence::new()),
             inspection: Inspection::default(),
             listeners: RefCell::new(listeners),
+            feeds: RefCell::default(),
+            notifiers: Notifiers::default(),
             agenda: RefCell::default(),
             execs: RefCell::default(),
             limits: limits.clone(),

@@ -7,7 +7,13 @@ use super::{boolean, count, list, number, object, or_null, reference, string, wo
 /// All of them by name.
 pub(super) fn all() -> Vec<(&'static str, Value)> {
     let keys = || json!({"type": "object"});
-    let config = object(&[("files", list(string())), ("musterd", keys()), ("http", keys()), ("programs", keys())]);
+    let config = object(&[
+        ("files", list(string())),
+        ("musterd", keys()),
+        ("http", keys()),
+        ("notify", keys()),
+        ("programs", keys()),
+    ]);
     let report = object(&[
         ("files", list(string())),
         ("errors", count()),
@@ -33,6 +39,7 @@ pub(super) fn all() -> Vec<(&'static str, Value)> {
         ("changed", list(string())),
         ("unchanged", count()),
         ("needs_restart", list(string())),
+        ("notifiers", list(string())),
         ("diagnostics", list(reference("Diagnostic"))),
     ]);
     let source = object(&[

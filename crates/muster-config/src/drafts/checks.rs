@@ -114,12 +114,12 @@ impl HttpDraft {
 const SENT: [&str; 3] = ["Connection", "Content-Length", "Transfer-Encoding"];
 
 /// A token: RFC 9110, section 5.6.2.
-fn is_header_name(name: &str) -> bool {
+pub(crate) fn is_header_name(name: &str) -> bool {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !name.is_empty() && name.bytes().all(is_token)
 }
 
-fn header_value(field: &Field<'_>) -> Option<String> {
+pub(crate) fn header_value(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
     // A line end would start another header. The value may be a token, so the message omits it.
     if text.text.chars().any(|c| c.is_control() || !c.is_ascii()) {

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_spec::{
-    EventType, Hook, InstanceSpec, ListenerMode, ListenerSpec, MemoryLimit, OutputSpec, OwnVariables, PerStream,
-    ProbeSpec, ProcessSpec, ReadySpec, Results, Rlimit, Scheduling, Signal, SignalSet, SocketSpec, Stdin, StreamEvents,
-    Target, UserSpec,
+    EventType, FeedKind, Hook, InstanceSpec, ListenerMode, ListenerSpec, MemoryLimit, OutputSpec, OwnVariables,
+    PerStream, ProbeSpec, ProcessSpec, ReadySpec, Results, Rlimit, Scheduling, Signal, SignalSet, SocketSpec, Stdin,
+    StreamEvents, Target, UserSpec,
 };
 
 use crate::diagnostic::{Place, Report, Severity};
@@ -26,6 +26,7 @@ use crate::drafts::ready::ReadyDraft;
 use crate::drafts::rlimits::read_rlimits;
 use crate::drafts::secrets::SecretsDraft;
 use crate::drafts::sockets::{self, SocketDraft, read_sockets};
+use crate::drafts::stdin::{read_events, read_stdin};
 use crate::drafts::users::{read_user, read_user_name};
 use crate::env_file::Entries;
 use crate::field::{Field, Owner};
@@ -47,8 +48,10 @@ pub(crate) struct Parts {
     pub(crate) secrets: SecretsDraft,
     memory_max: Option<MemoryLimit>,
     stdin: Stdin,
+    stdin_path: Option<PathBuf>,
     stdin_at: Option<Place>,
     events: Vec<EventType>,
+    feed: Vec<FeedKind>,
     events_at: Option<Place>,
     event_buffer_size: Option<usize>,
     event_buffer_at: Option<Place>,
@@ -102,6 +105,8 @@ impl Parts {
             memory_max: instance.memory_max,
             secrets: SecretsDraft::of(&process.secrets, &process.credentials),
             stdin: process.stdin,
+            stdin_path: process.stdin_path.clone(),
+            feed: process.feed.to_vec(),
             events: process.listener.as_ref().map_or_else(Vec::new, |listener| listener.events.clone()),
             listener_mode: process.listener.as_ref().map_or_else(ListenerMode::default, |listener| listener.mode),
             event_buffer_size: process.listener.as_ref().map(|listener| listener.buffer_size),
@@ -142,6 +147,8 @@ impl Parts {
             scheduling: self.scheduling.clone(),
             privileges: self.privileges.spec,
             stdin: self.stdin,
+            stdin_path: self.stdin_path.clone(),
+            feed: self.feed.iter().copied().filter(|_| self.stdin == Stdin::Feed).collect(),
             listener: (self.stdin == Stdin::Events).then(|| self.listener(program).into()),
             sockets: self.socket_specs(),
             ignore_signals: self.ignore_signals,
@@ -259,19 +266,15 @@ impl Parts {
     }
 
     pub(crate) fn stdin(&mut self, field: &Field<'_>) {
-        if let Some(stdin) = field.choice(&Stdin::ALL) {
-            self.stdin = stdin;
+        if let Some((stdin, path)) = read_stdin(field) {
+            (self.stdin, self.stdin_path) = (stdin, path);
             self.stdin_at = Some(field.place());
         }
     }
 
     pub(crate) fn events(&mut self, field: &Field<'_>) {
-        let known: Vec<(&'static str, EventType)> = EventType::ALL.iter().map(|kind| (kind.name(), *kind)).collect();
-        let mut events: Vec<EventType> = field.items().iter().filter_map(|item| item.choice(&known)).collect();
-        events.sort_unstable();
-        events.dedup();
-        self.events_at = (!events.is_empty()).then(|| field.place());
-        self.events = events;
+        (self.events, self.feed) = read_events(field);
+        self.events_at = (!self.events.is_empty() || !self.feed.is_empty()).then(|| field.place());
     }
 
     pub(crate) fn event_buffer_size(&mut self, field: &Field<'_>) {
@@ -341,11 +344,23 @@ impl Parts {
         if !is_listener {
             let hint = "write stdin = \"supervisor-events\" to make it an event listener";
             let at = self.events_at.filter(|_| !self.events.is_empty());
+            if self.stdin == Stdin::Feed {
+                let hint = "write kinds of the API such as \"state\" and \"final\"";
+                let message = "events has types of supervisord, which stdin = \"events\" does not have";
+                return say(Severity::Error, at, message, hint);
+            }
+            let of_feed = self.events_at.filter(|_| self.events.is_empty() && !self.feed.is_empty());
+            let message = "events has no effect without stdin = \"events\"";
+            say(Severity::Error, of_feed, message, "write stdin = \"events\" to have it read them");
             say(Severity::Error, at, "events has no effect without stdin = \"supervisor-events\"", hint);
             let message = "event_buffer_size has no effect without stdin = \"supervisor-events\"";
             say(Severity::Warning, self.event_buffer_at, message, hint);
             let message = "listener has no effect without stdin = \"supervisor-events\"";
             return say(Severity::Warning, self.listener_mode_at, message, hint);
+        }
+        if !self.feed.is_empty() {
+            let message = "events has kinds of the API, which event listeners do not have";
+            say(Severity::Error, self.events_at, message, "write types such as \"PROCESS_STATE\"");
         }
         if self.events.is_empty() {
             say(

@@ -21,9 +21,10 @@ pub(super) fn put(keys: &mut Map<String, Value>, process: &ProcessSpec) {
     put("ionice", json!(io.map(|io| io.to_string())));
     put("sched", json!(policy.map(|policy| policy.to_string())));
     put("cpus", json!(cpus.as_ref().map(|cpus| cpus.to_string())));
-    put("stdin", json!(process.stdin.name()));
+    let path = process.stdin_path.as_ref().map(|path| format!(":{}", path.display()));
+    put("stdin", json!(format!("{}{}", process.stdin.name(), path.unwrap_or_default())));
     let events = process.listener.iter().flat_map(|listener| &listener.events).map(|kind| kind.name());
-    put("events", events.collect());
+    put("events", events.chain(process.feed.iter().map(|kind| kind.name())).collect());
     put("listener", json!(process.listener.as_ref().map(|listener| listener.mode.name())));
     put("event_buffer_size", json!(process.listener.as_ref().map(|listener| listener.buffer_size)));
     put("ignore_signals", process.ignore_signals.iter().map(|signal| signal.to_string()).collect());

@@ -93,6 +93,7 @@ impl HookSpec {
             command: self.command.clone(),
             refusal: None,
             stdin: Stdin::Nothing,
+            stdin_path: None,
             listener: None,
             sockets: Arc::default(),
             ..program.clone()

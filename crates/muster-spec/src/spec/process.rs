@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{CredentialSpec, ListenerSpec, Privileges, Rlimit, Scheduling, SecretSpec, SocketSpec, UserSpec};
+use super::{CredentialSpec, FeedKind, ListenerSpec, Privileges, Rlimit, Scheduling, SecretSpec, SocketSpec, UserSpec};
 use crate::signal::SignalSet;
 
 /// Everything the kernel needs to execute a process.
@@ -45,6 +45,10 @@ pub struct ProcessSpec {
     pub privileges: Privileges,
     /// Source of its standard input.
     pub stdin: Stdin,
+    /// The kinds of events it gets with [`Stdin::Feed`]; none is all of them.
+    pub feed: Arc<[FeedKind]>,
+    /// The path of its standard input with [`Stdin::Fifo`] and [`Stdin::File`].
+    pub stdin_path: Option<PathBuf>,
     /// The events it gets with [`Stdin::Events`].
     pub listener: Option<Arc<ListenerSpec>>,
     /// Listening sockets that it inherits.
@@ -82,6 +86,8 @@ impl ProcessSpec {
             scheduling: Scheduling::default(),
             privileges: Privileges::default(),
             stdin: Stdin::Nothing,
+            feed: Arc::default(),
+            stdin_path: None,
             listener: None,
             sockets: Arc::default(),
             ignore_signals: SignalSet::NONE,
@@ -90,9 +96,9 @@ impl ProcessSpec {
         }
     }
 
-    /// Whether files have to be read before each start.
+    /// Whether files have to be read or opened before each start.
     pub fn reads_files(&self) -> bool {
-        !self.secrets.is_empty() || !self.credentials.is_empty()
+        !self.secrets.is_empty() || !self.credentials.is_empty() || self.stdin_path.is_some()
     }
 }
 
@@ -116,6 +122,12 @@ pub enum Stdin {
     Pipe,
     /// A pipe for events, in supervisord's protocol; the answers come on standard output.
     Events,
+    /// A pipe for events of the API, one a line.
+    Feed,
+    /// A FIFO that the daemon makes, and opens for reading and writing.
+    Fifo,
+    /// A file.
+    File,
 }
 
 /// Environment values are secrets, and arguments may be; effects are logged at level `trace`.

@@ -12,14 +12,14 @@ use std::path::Path;
 use std::ptr::NonNull;
 
 use super::Trust;
-use super::identity::with_rights_of;
+use super::identity::as_user;
 use super::walk::{open_at, walk_into};
 
 /// Opens the directory of this path for reading.
 pub fn open_directory(path: &Path, trust: &Trust) -> io::Result<File> {
     let level = walk_into(path, trust)?;
     let rights = level.rights.as_ref().or(trust.user.as_ref().filter(|_| level.verdict.is_shared));
-    with_rights_of(rights, || open_at(level.directory.as_fd(), c".", libc::O_RDONLY | libc::O_DIRECTORY))
+    as_user(rights, || open_at(level.directory.as_fd(), c".", libc::O_RDONLY | libc::O_DIRECTORY))
 }
 
 /// The names in a directory, at most this many of them, in no order.

@@ -1,5 +1,6 @@
 //! A name in a judged directory, and operations on it and its siblings.
 
+mod input;
 mod own_files;
 mod secrets;
 mod sockets;

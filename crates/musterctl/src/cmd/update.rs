@@ -56,6 +56,7 @@ fn lines(report: &ReloadReport) -> Vec<String> {
     lines.extend(of(&report.added, "added"));
     lines.extend(of(&report.restarted, "restarted"));
     lines.extend(of(&report.changed, "changed in place"));
+    lines.extend(report.notifiers.iter().map(|name| format!("[notify.{name}]: {would}changed in place")));
     let restart = |key: &String| format!("{key} changed: this needs a restart of the daemon");
     lines.extend(report.needs_restart.iter().map(restart));
     if lines.is_empty() {
@@ -78,6 +79,7 @@ mod tests {
             restarted: name("web"),
             changed: name("api"),
             needs_restart: name("[http] socket"),
+            notifiers: name("ops"),
             ..ReloadReport::default()
         }
     }
@@ -87,7 +89,7 @@ mod tests {
         let daemon = Daemon::answering([answer(200, &report(false))]);
         let ended = daemon.run("update");
         let expected = "dog: removed\ncat: added\nweb: restarted\napi: changed in place\n\
-                        [http] socket changed: this needs a restart of the daemon\n";
+                        [notify.ops]: changed in place\n[http] socket changed: this needs a restart of the daemon\n";
         assert_eq!((ended.out.as_str(), ended.code), (expected, 0));
         assert_eq!(daemon.asked_lines(), ["POST /v1/config/reload"]);
     }

@@ -36,8 +36,14 @@ pub(crate) enum Unwritten {
 /// Opens the pipe of a process, if it has one.
 pub(super) fn open(spec: &InstanceSpec) -> Result<Option<(OwnedFd, StdinPipe)>, SpawnError> {
     match spec.process.stdin {
-        Stdin::Nothing => Ok(None),
-        Stdin::Pipe | Stdin::Events => StdinPipe::open().map(Some).map_err(no_pipe),
+        Stdin::Nothing | Stdin::Fifo | Stdin::File => Ok(None),
+        Stdin::Pipe | Stdin::Feed | Stdin::Events => StdinPipe::open().map(Some).map_err(no_pipe),
+    }
+}
+
+impl std::fmt::Debug for StdinPipe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StdinPipe").finish_non_exhaustive()
     }
 }
 

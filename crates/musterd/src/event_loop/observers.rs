@@ -5,9 +5,9 @@ use std::rc::Rc;
 use muster_core::{Event, Instance};
 use muster_spec::State;
 
-use crate::publish::publish;
+use crate::publish::publish_and_notify;
 use crate::shared::Shared;
-use crate::{listeners, log_events, main_log_events};
+use crate::{feeds, listeners, log_events, main_log_events};
 
 /// All observers.
 pub(super) struct Observers {
@@ -35,7 +35,10 @@ impl Observers {
             log_events::write(shared, &event, said);
         }
         listeners::observe(shared, &event);
-        publish(shared, event, said.is_some());
+        if let Event::Ended(ended) = &event {
+            feeds::ended(shared, ended.run);
+        }
+        publish_and_notify(shared, event, said.is_some());
     }
 
     /// Releases the startup code when as many programs have come up as start with the daemon.

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::{EventLoop, answered};
 use crate::children::secrets;
-use crate::{listeners, main_log_events};
+use crate::{feeds, listeners, main_log_events};
 
 /// Capacity of the queue of results; one that finds it full waits.
 const RESULTS: usize = 64;
@@ -101,6 +101,7 @@ impl EventLoop {
         match spawned {
             Ok(()) => {
                 listeners::started(&self.shared, run, spec);
+                feeds::started(&self.shared, run, spec);
                 main_log_events::created(&self.shared, run);
             }
             Err(error) => self.inputs.of_programs.push_back(Input::SpawnFailed { run, error }),

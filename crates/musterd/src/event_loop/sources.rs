@@ -9,7 +9,7 @@ use muster_sys::async_fd::Watched;
 use muster_sys::pollset::PollSet;
 use muster_sys::signal::{Received, Signals};
 use muster_sys::wall_timer::{Fired, WallTimer};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::memory::Counted;
 use super::reads::Read;
@@ -58,6 +58,8 @@ pub(super) struct Until<'a> {
     pub(super) was_counted: &'a mut mpsc::Receiver<Vec<Counted>>,
     pub(super) wall_timer: Option<&'a Watched<WallTimer>>,
     pub(super) replies: &'a mut Replies,
+    /// While the exit waits for the last notifications: notified after each.
+    pub(super) settled: Option<&'a Notify>,
     /// Whether to wait for the end of a drain, too.
     pub(super) awaits_drain: bool,
     pub(super) loop_turns: &'a LoopTurns,
@@ -77,6 +79,7 @@ impl Sources {
             was_counted,
             wall_timer,
             replies,
+            settled,
             awaits_drain,
             loop_turns,
             skips_signals,
@@ -99,6 +102,7 @@ impl Sources {
             tokens = self.contacts.read_with(ready) => Happened::Contacts(tokens),
             // The last: a program that talks without end keeps nothing waiting.
             tokens = self.notifications.read_with(ready) => Happened::Notifications(tokens),
+            () = notified(settled), if settled.is_some() => Happened::Nothing,
             () = tokio::task::yield_now(), if skips_signals || is_busy => Happened::Nothing,
         }
     }
@@ -111,6 +115,13 @@ impl Sources {
             tokens = self.statuses.read_with(ready) => Happened::Statuses(tokens),
             () = tokio::time::sleep_until(until.into()) => Happened::Nothing,
         }
+    }
+}
+
+async fn notified(settled: Option<&Notify>) {
+    match settled {
+        Some(settled) => settled.notified().await,
+        None => std::future::pending().await,
     }
 }
 

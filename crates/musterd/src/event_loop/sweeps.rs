@@ -177,6 +177,7 @@ impl EventLoop {
             if is_command(run) {
                 self.probes.command_gone(run);
                 self.end_exec(run);
+                self.messenger_is_gone(run);
                 self.hook_is_gone(run);
             } else {
                 self.inputs.of_programs.push_back(Input::TreeGone { run });

@@ -45,6 +45,7 @@ fn head(shared: &Shared, reader: Reader) -> String {
         files: in_force.files.iter().map(|path| path.display().to_string()).collect(),
         musterd: effective_config::daemon(&in_force, reader),
         http: effective_config::control(&in_force, reader),
+        notify: effective_config::notifiers(&in_force, reader),
         programs: Value::Object(Map::new()),
     };
     serde_json::to_string(&config).unwrap_or_default()

@@ -180,7 +180,8 @@ fn numbered(shared: &Shared, id: u64, at: Time, what: Happening) -> api::Event {
     api::Event { id, at: view::date(shared, at), what }
 }
 
-fn event(shared: &Shared, id: u64, published: &Published) -> api::Event {
+/// An event in the API's words.
+pub(crate) fn event(shared: &Shared, id: u64, published: &Published) -> api::Event {
     let what = match &published.what {
         What::Event(event) => happening(shared, published.who.as_deref(), event),
         What::Source(change) => {
@@ -191,6 +192,11 @@ fn event(shared: &Shared, id: u64, published: &Published) -> api::Event {
         What::Gap { missed } => Happening::Gap { missed: Some(*missed) },
     };
     numbered(shared, id, published.at, what)
+}
+
+/// Events that are missing, in the API's words.
+pub(crate) fn gap(shared: &Shared, id: u64, missed: Option<u64>) -> api::Event {
+    numbered(shared, id, shared.clock.now(), Happening::Gap { missed })
 }
 
 fn exit_of_hook(ended: &EndedHook) -> api::ExitInfo {

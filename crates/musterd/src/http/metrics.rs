@@ -18,9 +18,7 @@ use muster_api::METRICS;
 use muster_sys::tree::{Measuring, Usage};
 
 use super::samples::Samples;
-use super::schedule_metrics;
-use super::source_metrics;
-use super::view;
+use super::{notifier_metrics, schedule_metrics, source_metrics, view};
 use crate::program_counters::{OUTCOMES, REASONS};
 use crate::shared::Shared;
 use muster_server::body::{Body, Pieces};
@@ -192,6 +190,9 @@ pub(crate) const FAMILIES: &[Family] = &[
         "Versions of a source that became active or were refused.",
         Daemon(source_metrics::applies),
     ),
+    family("muster_notify_sent_total", "counter", "Notifications delivered.", Daemon(notifier_metrics::sent)),
+    family("muster_notify_failed_total", "counter", "Notifications given up.", Daemon(notifier_metrics::failed)),
+    family("muster_notify_dropped_total", "counter", "Notifications never tried.", Daemon(notifier_metrics::dropped)),
     family(
         "process_cpu_seconds_total",
         "counter",

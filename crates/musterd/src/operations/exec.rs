@@ -129,7 +129,8 @@ fn check_user(user: &str, spec: &InstanceSpec, (client, peer): (Client, &Peer)) 
 
 /// The context of the next run, with this command.
 fn process(spec: &InstanceSpec, body: ExecBody, user: Option<UserSpec>) -> ProcessSpec {
-    let mut process = ProcessSpec { command: body.command, ..spec.process.clone() };
+    // Its standard input is the client's, or none.
+    let mut process = ProcessSpec { command: body.command, stdin_path: None, ..spec.process.clone() };
     process.environment.retain(|(name, _)| !body.environment.contains_key(name));
     // The client's variables are over all others.
     let is_left = |spec: &&SecretSpec| !body.environment.contains_key(&spec.name);

@@ -26,8 +26,11 @@ fn pipe_of(shared: &Shared, name: &str) -> Result<Rc<StdinPipe>, Problem> {
     let supervisor = shared.supervisor.borrow();
     let instance = select::one(&supervisor, name)?;
     let none = |detail: String| Problem::new(ProblemKind::NoStdin, detail);
-    if instance.spec().process.stdin == Stdin::Events {
+    if matches!(instance.spec().process.stdin, Stdin::Events | Stdin::Feed) {
         return Err(none(format!("{name} is an event listener, and reads events only")));
+    }
+    if let Some(path) = &instance.spec().process.stdin_path {
+        return Err(none(format!("{name} reads {}", path.display())).with_hint("write to that path"));
     }
     if instance.spec().process.stdin == Stdin::Nothing {
         return Err(none(format!("{name} reads /dev/null"))

@@ -16,7 +16,7 @@ use muster_sys::fd;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
-use super::LATE;
+pub(crate) use super::LATE;
 use crate::children::commands::Command;
 
 /// How much of the end of the output is kept, in bytes.

@@ -4,7 +4,7 @@
 //! when a check is started and what follows from its result. A check is not started again before it has finished, so
 //! checks cannot pile up: while a command cannot be killed, the checks after it fail.
 
-mod exec;
+pub(crate) mod exec;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -32,7 +32,7 @@ use muster_logging::limit::{Limits, Notice, unless_none};
 const RESULTS: usize = 256;
 
 /// The message of a check that timed out, without the configured timeout.
-const LATE: &str = "timed out";
+pub(crate) const LATE: &str = "timed out";
 
 /// The run, and the index of its probe.
 type Key = (RunId, usize);

@@ -1,6 +1,6 @@
 //! The daemon's own keys at a reload: those that are applied, and those that need a restart.
 
-use muster_spec::{ControlSpec, DaemonSpec, Rotation, Spec};
+use muster_spec::{ControlSpec, DaemonSpec, NotifierSpec, Rotation, Spec};
 
 use muster_load::in_force::InForce;
 
@@ -35,6 +35,16 @@ pub(super) fn take_again(daemon: &mut DaemonSpec, new: &DaemonSpec) {
         daemon.log_file.clone_from(&new.log_file);
         daemon.log_rotation = new.log_rotation;
     }
+}
+
+/// The names of notifiers that are added, removed or changed.
+pub(super) fn changed_notifiers(active: &[NotifierSpec], new: &[NotifierSpec]) -> Vec<String> {
+    let differs = |one: &&NotifierSpec, others: &[NotifierSpec]| !others.contains(one);
+    let gone = active.iter().filter(|one| !new.iter().any(|other| other.name == one.name));
+    let changed = new.iter().filter(|one| differs(one, active)).chain(gone);
+    let mut names: Vec<String> = changed.map(|one| one.name.clone()).collect();
+    names.sort_unstable();
+    names
 }
 
 /// The keys whose value differs from the one at the start, and that need a restart of the daemon.

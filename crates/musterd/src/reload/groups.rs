@@ -118,6 +118,7 @@ pub(super) fn as_new(shared: &Shared) -> New {
             daemon: in_force.daemon.clone(),
             control: in_force.control.clone(),
             sources: in_force.sources.clone(),
+            notifiers: in_force.notifiers.clone(),
             programs: active(shared),
         },
         files: in_force.files.clone(),

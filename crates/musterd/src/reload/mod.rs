@@ -86,6 +86,8 @@ pub(crate) fn put_in_force(shared: &Shared, (request, by): (RequestId, Option<Pr
         });
         shared.configuration.scales.replace(scales);
         in_force.sources.clone_from(&spec.sources);
+        in_force.notifiers.clone_from(&spec.notifiers);
+        shared.notifiers.adopt(&spec.notifiers, |name| spec.programs.iter().any(|program| program.name == name));
         let supervisor = shared.supervisor.borrow();
         in_force.put_disguises(disguises, |real| supervisor.snapshot().iter().any(|instance| instance.spec() == real));
         drop(supervisor);
@@ -157,6 +159,7 @@ async fn read_and_apply(shared: &Rc<Shared>, origin: Origin, how: How) -> Result
         Origin::Files | Origin::Source | Origin::Client(_) => false,
     };
     let needs_restart = daemon::needs_restart(&configuration.in_force(), &new.spec, new.restarts_all);
+    let notifiers = daemon::changed_notifiers(&configuration.in_force().notifiers, &new.spec.notifiers);
     let files = new.files.iter().map(|path| path.display().to_string()).collect();
     let plan = match dry_run {
         true => Arc::new(shared.supervisor.borrow().plan(&new.spec.programs)),
@@ -170,7 +173,7 @@ async fn read_and_apply(shared: &Rc<Shared>, origin: Origin, how: How) -> Result
             plan
         }
     };
-    Ok(ReloadReport { dry_run, files, needs_restart, diagnostics: reading.diagnostics, ..of(&plan) })
+    Ok(ReloadReport { dry_run, files, needs_restart, notifiers, diagnostics: reading.diagnostics, ..of(&plan) })
 }
 
 async fn hand_over(shared: &Rc<Shared>, new: New, origin: Origin) -> Result<Arc<ReloadPlan>, Problem> {

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_api::{Problem, ReloadReport, Source, SourceState};
-use muster_logging::event_ring::{Published, SourceChange, What};
+use muster_logging::event_ring::SourceChange;
 use muster_sources::Candidate;
 use muster_spec::Scales;
 use tracing::error;
 
 use super::reading::{self, Reading};
 use super::{How, Origin, reload, tell};
+use crate::publish::publish_source;
 use crate::shared::{Order, Shared};
 
 /// How long a reload that a person asked for waits for the sources.
@@ -64,9 +65,7 @@ pub(crate) async fn announce(shared: Rc<Shared>) {
             let now = (state, revision.clone(), reason.clone());
             if known.get(&name) != Some(&now) {
                 known.insert(name.clone(), now);
-                let at = shared.clock.now();
-                let what = What::Source(Box::new(SourceChange { name, state, revision, reason }));
-                shared.event_ring.borrow_mut().publish(None, Published { at, who: None, what });
+                publish_source(&shared, SourceChange { name, state, revision, reason });
             }
         }
     }

@@ -67,7 +67,7 @@ pub fn to_spec(
     let is_open = own::is_open(&mut context);
     let control = servers::control(&mut context, is_open);
     let (programs, places) = programs(&mut context);
-    let mut spec = Spec { daemon, control, sources: Vec::new(), programs };
+    let mut spec = Spec { daemon, control, sources: Vec::new(), notifiers: Vec::new(), programs };
     let overlaid = own::apply(&mut context, places, open, &mut spec);
     differences::note(&mut context, &spec);
     let disguises = disguises::of(configuration, world, &spec, overlaid.disguises);
