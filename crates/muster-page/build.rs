@@ -55,7 +55,8 @@ fn entry(path: &Path, out: &Path) -> Result<String, Box<dyn Error>> {
     };
     let mut bytes = fs::read(path)?;
     if matches!(ending, "js" | "css") {
-        let squeezed = squeeze::squeezed(std::str::from_utf8(&bytes)?).map_err(|error| format!("page/{name}: {error}"))?;
+        let squeezed =
+            squeeze::squeezed(std::str::from_utf8(&bytes)?).map_err(|error| format!("page/{name}: {error}"))?;
         bytes = squeezed.into_bytes();
     }
     let mut encoder = GzBuilder::new().mtime(0).operating_system(UNKNOWN).write(Vec::new(), Compression::best());

@@ -61,12 +61,20 @@ impl Browser {
             .expect("chromedriver is installed");
         let mut lines = BufReader::new(driver.stdout.take().expect("it was piped")).lines();
         let port = lines
-            .find_map(|line| line.ok()?.rsplit_once("successfully on port ")?.1.trim_end_matches('.').parse::<u16>().ok())
+            .find_map(|line| {
+                line.ok()?.rsplit_once("successfully on port ")?.1.trim_end_matches('.').parse::<u16>().ok()
+            })
             .expect("the driver prints its port");
         // The rest is read, so that the driver never waits for a reader.
         std::thread::spawn(move || lines.for_each(drop));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let mut arguments = vec!["--headless=new", "--disable-gpu", "--hide-scrollbars", "--force-color-profile=srgb", "--disable-dev-shm-usage"];
+        let mut arguments = vec![
+            "--headless=new",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            "--force-color-profile=srgb",
+            "--disable-dev-shm-usage",
+        ];
         // Chromium's own sandbox needs a user other than root.
         arguments.push("--no-sandbox");
         let wanted = json!({
@@ -133,7 +141,8 @@ impl Browser {
 
     /// The text of the first element of a selector; empty if there is none.
     pub fn text_of(&self, selector: &str) -> String {
-        let found = self.run_with("return document.querySelector(arguments[0])?.innerText ?? ''", vec![json!(selector)]);
+        let found =
+            self.run_with("return document.querySelector(arguments[0])?.innerText ?? ''", vec![json!(selector)]);
         found.as_str().unwrap_or_default().to_owned()
     }
 
@@ -205,7 +214,8 @@ impl Browser {
 
     /// The name of the focused element, as for readers of the screen.
     pub fn focused(&self) -> String {
-        let found = self.run("const it = document.activeElement; return it?.getAttribute('aria-label') ?? it?.innerText ?? ''");
+        let found =
+            self.run("const it = document.activeElement; return it?.getAttribute('aria-label') ?? it?.innerText ?? ''");
         found.as_str().unwrap_or_default().to_owned()
     }
 
@@ -221,7 +231,9 @@ impl Browser {
         let messages = entries.as_array().into_iter().flatten().filter_map(|entry| entry["message"].as_str());
         let messages = messages.filter_map(|message| serde_json::from_str::<Value>(message).ok());
         let requests = messages.filter(|message| message["message"]["method"] == "Network.requestWillBeSent");
-        requests.filter_map(|message| Some(message["message"]["params"]["request"]["url"].as_str()?.to_owned())).collect()
+        requests
+            .filter_map(|message| Some(message["message"]["params"]["request"]["url"].as_str()?.to_owned()))
+            .collect()
     }
 
     /// A picture of what is seen, as PNG.
@@ -232,7 +244,9 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        let closed = self.runtime.block_on(async { tokio::time::timeout(Duration::from_secs(10), self.client.clone().close()).await });
+        let closed = self
+            .runtime
+            .block_on(async { tokio::time::timeout(Duration::from_secs(10), self.client.clone().close()).await });
         drop(closed);
         // The driver takes its browser with it.
         let _ = self.driver.kill();

@@ -17,7 +17,7 @@ pub(crate) const VIEWS: [(&str, &str, &str); 13] = [
     ("graph", "graph", "Stops in wave"),
     ("runs", "runs", "in the last"),
     ("configuration", "config", "Read from"),
-    ("daemon", "daemon/log", "starting program"),
+    ("daemon", "daemon/log", "musterd is up"),
     ("processes", "daemon/processes", "sleep 100000"),
     ("events", "daemon/events", "Event"),
 ];
@@ -27,7 +27,9 @@ const CHECK: &str = include_str!("accessible.js");
 /// Waits until a view shows its text in some form, also in what only readers of the screen get.
 pub(crate) fn open(scene: &Scene, view: &str, text: &str) {
     scene.open(view);
-    scene.browser.wait(text, &format!("document.body.textContent.toLowerCase().includes({}.toLowerCase())", json!(text)));
+    scene
+        .browser
+        .wait(text, &format!("document.body.textContent.toLowerCase().includes({}.toLowerCase())", json!(text)));
 }
 
 fn problems(scene: &Scene, place: &str) -> Vec<String> {
@@ -59,11 +61,17 @@ fn dialogs_have_names_and_contrast_and_give_the_focus_back() {
     for scheme in [Scheme::Light, Scheme::Dark] {
         scene.browser.look(1280, 800, scheme);
         open(&scene, "program/db/why", "db is");
-        for (button, text) in [("Stop", "depend on it"), ("Restart", "restarts with it"), ("Signal", "every process of the run"), ("Scale", "Instances")] {
+        for (button, text) in [
+            ("Stop", "depend on it"),
+            ("Restart", "restarts with it"),
+            ("Signal", "every process of the run"),
+            ("Scale", "Instances"),
+        ] {
             scene.browser.click(".title button", button);
             scene.browser.wait_for(text);
             found.extend(problems(&scene, &format!("{button}, {}", scheme.name())));
-            let is_inside = scene.browser.run("return document.querySelector('dialog').contains(document.activeElement)");
+            let is_inside =
+                scene.browser.run("return document.querySelector('dialog').contains(document.activeElement)");
             assert_eq!(is_inside, json!(true), "the focus is in the dialog of {button}");
             scene.browser.press(&["Escape"]);
             scene.browser.wait("it is closed", "!document.querySelector('dialog')");
@@ -79,7 +87,8 @@ fn nothing_scrolls_sideways_on_a_screen_of_320_pixels() {
     scene.browser.look(320, 720, Scheme::Light);
     for (name, view, text) in VIEWS {
         open(&scene, view, text);
-        let width = scene.browser.run("return Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)");
+        let width =
+            scene.browser.run("return Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)");
         assert!(width.as_u64() <= Some(320), "{name}: {width}");
     }
 }

@@ -59,12 +59,17 @@ fn instances_of_a_program_are_restarted_one_at_a_time() {
     for name in ["web:0", "web:1", "web:2"] {
         browser.click("tr input", &format!("Select {name}"));
     }
-    let pids = || ["web:0", "web:1", "web:2"].map(|name| scene.daemon.client.get(&format!("/v1/programs/{name}")).json()["pid"].clone());
+    let pids = || {
+        ["web:0", "web:1", "web:2"]
+            .map(|name| scene.daemon.client.get(&format!("/v1/programs/{name}")).json()["pid"].clone())
+    };
     let before = pids();
     browser.click(".picked button", "Restart");
     browser.wait_for("one instance of a program at a time");
     browser.click("dialog button", "Restart");
-    wait_until("all have other processes", || pids().iter().zip(&before).all(|(now, before)| now != before && !now.is_null()));
+    wait_until("all have other processes", || {
+        pids().iter().zip(&before).all(|(now, before)| now != before && !now.is_null())
+    });
     for name in ["web:0", "web:1", "web:2"] {
         scene.wait_for_state(name, "RUNNING");
     }
@@ -79,7 +84,8 @@ fn a_failed_action_says_why() {
     browser.click(".title button", "Signal");
     browser.run("document.querySelector('input[name=signal]').value = 'NOSUCH'");
     browser.click("dialog button", "Send");
-    browser.wait("the reason is in the dialog", "document.querySelector('dialog .failure')?.innerText.includes('NOSUCH')");
+    browser
+        .wait("the reason is in the dialog", "document.querySelector('dialog .failure')?.innerText.includes('NOSUCH')");
     browser.press(&["Escape"]);
     scene.assert_clean();
 }
@@ -92,7 +98,8 @@ fn a_reload_shows_what_would_change_before_it_is_applied() {
     browser.click("button", "Check for changes");
     browser.wait_for("Nothing changes");
 
-    let more = SHOP.replace("numprocs = 3", "numprocs = 2").replace("autostart = false", "autostart = false\npriority = 5");
+    let more =
+        SHOP.replace("numprocs = 3", "numprocs = 2").replace("autostart = false", "autostart = false\npriority = 5");
     scene.daemon.rewrite(&Setting::supervising(format!("{more}[program.fresh]\ncommand = \"sleep 100000\"\n")));
     browser.click("button", "Check for changes");
     browser.wait_for("1 new program");
@@ -106,7 +113,8 @@ fn a_reload_shows_what_would_change_before_it_is_applied() {
     browser.click("dialog button", "Apply");
     wait_until("it is applied", || scene.daemon.client.get("/v1/programs/fresh").status == 200);
 
-    fs::write(scene.daemon.path("muster.toml"), "[program.web]\ncommand = \"sleep 1\"\nstopwaitsecs = -5\n").expect("it is ours");
+    fs::write(scene.daemon.path("muster.toml"), "[program.web]\ncommand = \"sleep 1\"\nstopwaitsecs = -5\n")
+        .expect("it is ours");
     browser.click("button", "Check for changes");
     browser.wait_for("The files have mistakes");
     let text = browser.text_of("pre.diagnostic");

@@ -65,19 +65,35 @@ fn output_is_text_whatever_it_says() {
         }
     }
     assert!(shown.iter().any(|line| line.contains("<202E>txt.exe<202C>")), "{shown:?}");
-    assert!(shown.iter().any(|line| line.starts_with("red ") && line.contains("link") && !line.contains("example.org")), "{shown:?}");
+    assert!(
+        shown.iter().any(|line| line.starts_with("red ") && line.contains("link") && !line.contains("example.org")),
+        "{shown:?}"
+    );
     assert!(shown.iter().any(|line| line.contains("\u{fffd}")), "{shown:?}");
     let longest = shown.iter().map(|line| line.len()).max().expect("there are lines");
     println!("the longest line on the screen has {longest} characters of 1 MiB");
     assert!((60_000..=70_000).contains(&longest), "{longest}");
 
-    for view in ["", "program/dies/why", "program/out/logs", "graph", "runs", "config", "daemon/log", "daemon/processes", "daemon/events"] {
+    for view in [
+        "",
+        "program/dies/why",
+        "program/out/logs",
+        "graph",
+        "runs",
+        "config",
+        "daemon/log",
+        "daemon/processes",
+        "daemon/events",
+    ] {
         scene.open(view);
         scene.browser.wait("it is drawn", "document.body.innerText.length > 200");
         let alien = scene.browser.run("return document.querySelectorAll('main :is(img, script, iframe, style, base, object, embed, h1 h1)').length");
         assert_eq!(alien, json!(0), "{view}");
     }
     assert_eq!(scene.browser.run("return window.hit ?? null"), json!(null));
-    assert!(scene.browser.requests().iter().all(|url| url.starts_with(&scene.origin) || url.starts_with("data:")), "nothing was fetched");
+    assert!(
+        scene.browser.requests().iter().all(|url| url.starts_with(&scene.origin) || url.starts_with("data:")),
+        "nothing was fetched"
+    );
     scene.assert_clean();
 }

@@ -76,7 +76,9 @@ fn every_action_is_done_by_keyboard() {
 fn every_view_is_reached_by_keyboard_and_left_again() {
     let Some(scene) = Scene::shop() else { return };
     let browser = &scene.browser;
-    for (key, text) in [("w", "Last lines of run"), ("l", "ConnectionRefusedError"), ("u", "in the last hour"), ("i", "decision")] {
+    for (key, text) in
+        [("w", "Last lines of run"), ("l", "ConnectionRefusedError"), ("u", "in the last hour"), ("i", "decision")]
+    {
         go_to(&scene, "worker");
         browser.press(&[key]);
         browser.wait(text, &format!("document.body.textContent.toLowerCase().includes({}.toLowerCase())", json!(text)));
@@ -126,7 +128,11 @@ fn the_tab_key_goes_through_the_page_in_its_order_and_always_shows_where() {
         if stop.is_null() {
             break;
         }
-        assert_eq!((&stop[1], &stop[2], &stop[3]), (&json!(true), &json!(true), &json!(true)), "outline, on the screen, in order: {stop}");
+        assert_eq!(
+            (&stop[1], &stop[2], &stop[3]),
+            (&json!(true), &json!(true), &json!(true)),
+            "outline, on the screen, in order: {stop}"
+        );
         stops.push(stop[0].as_str().unwrap_or_default().to_owned());
     }
     println!("{} stops: {stops:?}", stops.len());

@@ -98,7 +98,11 @@ fn below_control_there_are_no_buttons_that_do_something() {
     for view in ["", "program/worker/why", "config"] {
         browser.run(&format!("location.hash = '#/{view}'"));
         browser.wait("the view", "document.querySelector('main').innerText.length > 40");
-        assert_eq!(browser.run("return document.querySelectorAll('button.act, button.danger').length"), json!(0), "{view}");
+        assert_eq!(
+            browser.run("return document.querySelectorAll('button.act, button.danger').length"),
+            json!(0),
+            "{view}"
+        );
         assert!(!browser.text().contains("Check for changes"), "{view}");
     }
 }
@@ -112,7 +116,11 @@ fn a_login_that_ends_shows_the_form_again() {
     place.daemon.kill_and_start_again();
     let browser = &place.browser;
     browser.wait_for("Log in");
-    assert_eq!(browser.run("return document.querySelectorAll('tr[data-name]').length"), json!(0), "nothing is shown without a login");
+    assert_eq!(
+        browser.run("return document.querySelectorAll('tr[data-name]').length"),
+        json!(0),
+        "nothing is shown without a login"
+    );
     log_in(browser, TOKEN);
     browser.wait("the first row", "document.querySelector('tr[data-name]')");
 }

@@ -40,7 +40,10 @@ fn five_questions_are_answered_within_two_clicks_each() {
 
     let path = Path::from_the_start(&scene);
     let card = browser.text_of("article[data-name=worker]");
-    assert!(card.contains("FATAL") && card.contains("exit status 3") && card.contains("gave up after 3 restarts"), "{card}");
+    assert!(
+        card.contains("FATAL") && card.contains("exit status 3") && card.contains("gave up after 3 restarts"),
+        "{card}"
+    );
     assert!(card.contains("Next: nothing until it is started"), "{card}");
     path.answered("which program fails, and why", "1-why");
 
@@ -52,7 +55,10 @@ fn five_questions_are_answered_within_two_clicks_each() {
     path.answered("its last lines before the crash", "2-last-lines");
 
     let mut path = Path::from_the_start(&scene);
-    browser.wait("in the card", "document.querySelector('article[data-name=worker]').innerText.includes('restarted 3 times in the last hour')");
+    browser.wait(
+        "in the card",
+        "document.querySelector('article[data-name=worker]').innerText.includes('restarted 3 times in the last hour')",
+    );
     path.click("article[data-name=worker] .buttons a", "Runs");
     browser.wait_for("3 restarts in the last hour");
     path.answered("how often it restarted in the last hour", "3-restarts");

@@ -19,7 +19,9 @@ pub(crate) fn directory() -> PathBuf {
 
 fn take(browser: &Browser, name: &str, scheme: Scheme, width: u32) {
     // Lets fonts and figures come.
-    browser.run_async("const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 250)))");
+    browser.run_async(
+        "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 250)))",
+    );
     let picture = browser.picture();
     assert!(picture.starts_with(b"\x89PNG"), "a picture of {name}");
     fs::write(directory().join(format!("{name}-{}-{width}.png", scheme.name())), picture).expect("it is ours");
@@ -68,7 +70,8 @@ fn the_login_has_its_picture() {
     let token = place.path().join("token");
     fs::write(&token, "correct-horse-battery-staple-7733").expect("it is ours");
     let port = free_port();
-    let http = format!("listen = [\"http://127.0.0.1:{port}\"]\nuser.ada = {{ role = \"admin\", token_file = {token:?} }}\n");
+    let http =
+        format!("listen = [\"http://127.0.0.1:{port}\"]\nuser.ada = {{ role = \"admin\", token_file = {token:?} }}\n");
     let _daemon = Setting::supervising(SHOP).http(&http).start();
     let browser = Browser::start();
     browser.go(&format!("http://127.0.0.1:{port}/"));

@@ -42,12 +42,17 @@ fn a_log_goes_on_is_found_filtered_and_paused() {
     browser.press(&["Enter"]);
     browser.wait_for("1 of 11");
     browser.click("button", "Only these");
-    browser.wait("the others are hidden", "[...document.querySelectorAll('.line')].filter((it) => it.checkVisibility()).length === 11");
+    browser.wait(
+        "the others are hidden",
+        "[...document.querySelectorAll('.line')].filter((it) => it.checkVisibility()).length === 11",
+    );
     browser.click("button", "Only these");
     browser.click("button", "Regular expression");
     browser.run("const field = document.getElementById('filter'); field.value = '^line (7|8)$'; field.dispatchEvent(new Event('input'))");
     browser.wait_for("2 found");
-    browser.run("const field = document.getElementById('filter'); field.value = '('; field.dispatchEvent(new Event('input'))");
+    browser.run(
+        "const field = document.getElementById('filter'); field.value = '('; field.dispatchEvent(new Event('input'))",
+    );
     browser.wait("it is no pattern", "document.getElementById('filter').getAttribute('aria-invalid') === 'true'");
     browser.press(&["Escape"]);
 
@@ -70,7 +75,10 @@ fn colours_are_kept_and_streams_are_chosen() {
     browser.wait_for("red and plain");
     assert_eq!(browser.run("return document.querySelector('.sgr1.bold')?.textContent"), json!("red"));
     browser.run("const it = document.querySelector('select[aria-label=Stream]'); it.value = 'stderr'; it.dispatchEvent(new Event('change'))");
-    browser.wait("only one is seen", "[...document.querySelectorAll('.line')].filter((it) => it.checkVisibility()).length === 1");
+    browser.wait(
+        "only one is seen",
+        "[...document.querySelectorAll('.line')].filter((it) => it.checkVisibility()).length === 1",
+    );
     assert!(browser.text_of(".lines").contains("to stderr"));
 }
 
@@ -102,7 +110,10 @@ fn ten_thousand_lines_are_kept_and_not_more() {
         say(place.path(), &(0..400).map(|at| format!("flood {batch} {at}")).collect::<Vec<_>>().join("\n"));
     }
     say(place.path(), "the end of the flood");
-    browser.wait("the end", "[...document.querySelectorAll('.line')].at(-1)?.textContent.includes('the end of the flood')");
+    browser.wait(
+        "the end",
+        "[...document.querySelectorAll('.line')].at(-1)?.textContent.includes('the end of the flood')",
+    );
     let count = browser.run("return document.querySelector('.lines').children.length");
     println!("{count} lines are kept of a flood of 24 000");
     assert!(count.as_u64() <= Some(10_000), "{count}");

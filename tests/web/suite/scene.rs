@@ -97,7 +97,13 @@ impl Scene {
     /// Opens a view by its address.
     pub(crate) fn open(&self, view: &str) {
         self.browser.run(&format!("location.hash = '#/{view}'"));
-        self.browser.wait("the view", &format!("document.querySelector('.view-{}')", view.split('/').next().filter(|it| !it.is_empty()).unwrap_or("programs")));
+        self.browser.wait(
+            "the view",
+            &format!(
+                "document.querySelector('.view-{}')",
+                view.split('/').next().filter(|it| !it.is_empty()).unwrap_or("programs")
+            ),
+        );
     }
 
     /// Waits until the row of an instance has a state.

@@ -15,12 +15,22 @@ fn nothing_is_asked_elsewhere_and_the_policy_forbids_nothing() {
         scene.assert_clean();
     }
     let requests = scene.browser.requests();
-    let elsewhere: Vec<&String> = requests.iter().filter(|url| !url.starts_with(&format!("{}/", scene.origin)) && !url.starts_with("data:")).collect();
+    let elsewhere: Vec<&String> = requests
+        .iter()
+        .filter(|url| !url.starts_with(&format!("{}/", scene.origin)) && !url.starts_with("data:"))
+        .collect();
     println!("{} requests, {} elsewhere", requests.len(), elsewhere.len());
     assert!(requests.len() > 30, "{requests:?}");
     assert_eq!(elsewhere, Vec::<&String>::new());
-    let policy = scene.browser.run_async("const done = arguments[0]; fetch('/').then((answer) => done(answer.headers.get('content-security-policy')))");
-    assert!(policy.as_str().is_some_and(|text| text.contains("default-src 'none'") && text.contains("require-trusted-types-for 'script'")), "{policy}");
+    let policy = scene.browser.run_async(
+        "const done = arguments[0]; fetch('/').then((answer) => done(answer.headers.get('content-security-policy')))",
+    );
+    assert!(
+        policy.as_str().is_some_and(
+            |text| text.contains("default-src 'none'") && text.contains("require-trusted-types-for 'script'")
+        ),
+        "{policy}"
+    );
     // And it works: markup from a text throws.
     let thrown = scene.browser.run("const name = 'inner' + 'HTML'; try { document.createElement('p')[name] = '<b>x</b>'; return 'not thrown'; } catch (error) { return error.name; }");
     assert_eq!(thrown, json!("TypeError"));
@@ -68,8 +78,12 @@ fn runs_are_drawn_and_open_their_end() {
 #[test]
 fn figures_come_for_the_rows_on_the_screen() {
     let Some(scene) = Scene::shop() else { return };
-    scene.browser.wait("memory of a row", "/\\d (kB|MB)/.test(document.querySelector('tr[data-name=db] .c-memory').innerText)");
-    scene.browser.wait("a share of a processor", "/%/.test(document.querySelector('tr[data-name=db] .c-cpu').innerText)");
+    scene
+        .browser
+        .wait("memory of a row", "/\\d (kB|MB)/.test(document.querySelector('tr[data-name=db] .c-memory').innerText)");
+    scene
+        .browser
+        .wait("a share of a processor", "/%/.test(document.querySelector('tr[data-name=db] .c-cpu').innerText)");
     assert_eq!(scene.browser.text_of("tr[data-name=spare] .c-memory"), "", "one that does not run has none");
 }
 
@@ -83,7 +97,10 @@ fn the_graph_shows_what_is_not_met_and_the_waves() {
     browser.wait("the condition of proxy does not hold", "document.querySelectorAll('.graph .edge.open').length === 1");
     browser.wait_for("web (started, not met)");
     let waves = browser.run("return Object.fromEntries([...document.querySelectorAll('.plain tbody tr')].map((it) => [it.children[0].innerText, Number(it.children[5].innerText)]))");
-    assert!(waves["proxy"].as_u64() < waves["web"].as_u64() && waves["web"].as_u64() < waves["db"].as_u64(), "dependents stop first: {waves}");
+    assert!(
+        waves["proxy"].as_u64() < waves["web"].as_u64() && waves["web"].as_u64() < waves["db"].as_u64(),
+        "dependents stop first: {waves}"
+    );
     scene.assert_clean();
 }
 
@@ -91,7 +108,9 @@ fn the_graph_shows_what_is_not_met_and_the_waves() {
 fn the_table_is_sorted_grouped_and_filtered() {
     let Some(scene) = Scene::shop() else { return };
     let browser = &scene.browser;
-    let names = |what: &str| browser.run(&format!("return [...document.querySelectorAll('tr[data-name]')].map((it) => {what})"));
+    let names = |what: &str| {
+        browser.run(&format!("return [...document.querySelectorAll('tr[data-name]')].map((it) => {what})"))
+    };
     assert_eq!(names("it.dataset.name")[0], json!("db"));
     browser.click("th button", "Program");
     browser.wait("descending", "document.querySelector('tr[data-name]').dataset.name === 'worker'");
