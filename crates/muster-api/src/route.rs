@@ -84,6 +84,8 @@ pub enum Route {
     Scale {
         /// The program.
         name: String,
+        /// How long to wait for a rolling restart of it that is under way. Zero is as long as it takes.
+        wait: Duration,
     },
     /// The daemon's own log.
     DaemonLog {
@@ -358,7 +360,7 @@ impl Route {
             | Route::ClearLogs { name }
             | Route::Stdin { name }
             | Route::Exec { name }
-            | Route::Scale { name }
+            | Route::Scale { name, .. }
             | Route::Source { name, .. } => name,
             Route::Debug { part } => part.name(),
             Route::Action { select, .. } | Route::Wait { select, .. } | Route::ProgramProcesses { select } => select,
@@ -381,6 +383,7 @@ impl Route {
                     path.push_str(&format!("{}{name}=true", if place == 0 { '?' } else { '&' }));
                 }
             }
+            Route::Scale { wait, .. } if !wait.is_zero() => path.push_str(&format!("?wait={}", wait.as_secs_f64())),
             Route::Schedule { times: Some(times) } => path.push_str(&format!("?times={times}")),
             Route::Trace { span } => path.push_str(&format!("?seconds={}", span.as_secs_f64())),
             Route::Action { wait, rolling, .. } => {
