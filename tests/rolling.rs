@@ -83,6 +83,10 @@ struct Load {
 
 impl Load {
     fn on(port: u16) -> Load {
+        Load::asking(port, ask)
+    }
+
+    fn asking(port: u16, ask: fn(u16) -> std::io::Result<u64>) -> Load {
         let (ends, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let client = |_| {
             let (ends, asked) = (Arc::clone(&ends), Arc::clone(&asked));
@@ -181,6 +185,112 @@ fn rolls_under_load_fail_no_request_and_leave_three_ready() {
     daemon.finish();
 }
 
+/// One request through nginx.
+fn ask_over_http(port: u16) -> std::io::Result<u64> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    stream.write_all(b"GET / HTTP/1.0\r\nHost: x\r\n\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let pid = body.parse().ok().filter(|_| head.starts_with("HTTP/1.1 200 "));
+    pid.ok_or_else(|| std::io::Error::other(format!("no answer of a server: {text:?}")))
+}
+
+/// Answers on a port of its own, one client after another.
+const UPSTREAM: &str = r#"
+import os, signal, socket, sys
+over = []
+signal.signal(signal.SIGTERM, lambda *_: over.append(1))
+listener = socket.create_server(("127.0.0.1", int(open(sys.argv[1]).read())), backlog=64)
+listener.settimeout(0.005)
+told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+where = os.environ["NOTIFY_SOCKET"]
+told.connect("\0" + where[1:] if where[0] == chr(64) else where)
+told.send(b"READY=1")
+while not over:
+    try:
+        client = listener.accept()[0]
+    except TimeoutError:
+        continue
+    client.settimeout(20)
+    while not client.recv(4096).endswith(b"\r\n\r\n"):
+        pass
+    client.sendall(b"HTTP/1.0 200 OK\r\n\r\n%d" % os.getpid())
+    client.close()
+"#;
+
+/// Puts an instance into the upstreams of nginx or takes it out, and returns when no worker of before is left: those may
+/// still ask it.
+const PROXY: &str = r#"
+exec 9> lock
+flock 9
+case $1 in in) touch "in/$2" ;; out) rm "in/$2" ;; esac
+{
+    echo "upstream web {"
+    for each in $(ls in); do echo "server 127.0.0.1:$(cat "port-$each") max_fails=0;"; done
+    echo "}"
+} > upstreams.new
+mv upstreams.new upstreams
+[ -s nginx.pid ] || exit 0
+master=$(cat nginx.pid)
+workers=$(cat "/proc/$master/task/$master/children")
+kill -HUP "$master"
+for each in $workers; do while kill -0 "$each" 2>/dev/null; do sleep 0.02; done; done
+"#;
+
+#[test]
+fn behind_nginx_rolls_fail_no_request_where_pre_stop_drains() {
+    let has = |program: &str| std::process::Command::new(program).arg("-v").output().is_ok();
+    if !is_python_here() || !has("nginx") {
+        return harness::skip("python3 or nginx is not there");
+    }
+    let place = tempfile::tempdir().expect("the temporary directory is writable");
+    let (path, port) = (place.path(), free_port());
+    let shown = path.display();
+    let write = |name: &str, text: &str| std::fs::write(path.join(name), text).expect("the directory is ours");
+    std::fs::create_dir(path.join("in")).expect("the directory is ours");
+    (0..4).for_each(|number| write(&format!("port-{number}"), &free_port().to_string()));
+    write("server.py", UPSTREAM);
+    write("proxy", PROXY);
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+    let temporary: String = temporary.iter().map(|kind| format!("{kind}_temp_path {shown}/{kind};\n")).collect();
+    write(
+        "nginx.conf",
+        &format!(
+            "worker_processes 1;\npid {shown}/nginx.pid;\nerror_log {shown}/error.log;\nevents {{}}\n\
+             http {{\naccess_log off;\n{temporary}include {shown}/upstreams;\nserver {{\nlisten 127.0.0.1:{port};\n\
+             location / {{\nproxy_pass http://web;\n# A failure is to be seen.\nproxy_next_upstream off;\n}}\n}}\n}}\n"
+        ),
+    );
+    let mut daemon = Setting::supervising(format!(
+        "[program.web]\ncommand = \"python3 {shown}/server.py {shown}/port-{{instance}}\"\nnumprocs = 4\nready = \"notify\"\n\
+         startsecs = 0\nrolling = 1\ndirectory = \"{shown}\"\n\
+         pre_stop = {{ command = [\"sh\", \"proxy\", \"out\", \"{{instance}}\"], timeout = \"20s\" }}\n\
+         post_start = [\"sh\", \"proxy\", \"in\", \"{{instance}}\"]\n\
+         [program.nginx]\ncommand = [\"nginx\", \"-c\", \"{shown}/nginx.conf\", \"-e\", \"{shown}/error.log\", \"-g\", \"daemon off;\"]\n\
+         depends_on = [\"web\"]\nstartsecs = 0\n"
+    ))
+    .start();
+    wait_until("nginx answers", || ask_over_http(port).is_ok());
+    let mut before = pids(&daemon);
+    let load = Load::asking(port, ask_over_http);
+    let began = Instant::now();
+    let rolls = if is_acceptance() { 20 } else { 2 };
+    for _ in 0..rolls {
+        daemon.ctl_well(&["restart", "web", "--timeout", "100s"]);
+        let after = pids(&daemon);
+        assert!((0..4).map(|number| format!("web:{number}")).all(|name| before[&name] != after[&name]));
+        before = after;
+    }
+    let took = began.elapsed();
+    let (asked, failed) = load.end();
+    assert!(failed.is_empty(), "{} of {asked} requests failed: {:?}", failed.len(), failed.first());
+    assert!(asked > 100, "only {asked} requests");
+    println!("{rolls} rolls behind nginx in {took:?}, {asked} requests, 0 failed");
+    daemon.finish();
+}
+
 #[test]
 fn a_reload_with_a_broken_version_reaches_one_instance() {
     let command = "[\"sh\", \"-c\", \"exec sleep 1000\"]";
@@ -245,6 +355,24 @@ fn a_command_that_fails_says_how_far_it_came() {
         assert_eq!(daemon.client.post(&format!("/v1/programs/web/restart?{query}")).status, status, "{query}");
     }
     assert_eq!(daemon.client.post("/v1/programs/web/stop?rolling=1").status, 400);
+    daemon.finish();
+}
+
+#[test]
+fn a_restart_that_cannot_roll_says_so() {
+    let mut daemon = Setting::supervising(
+        "[program.one]\ncommand = \"sleep 1000\"\nstartsecs = 0\n\
+         [program.two]\ncommand = \"sleep 1000\"\nstartsecs = 0\nnumprocs = 2\n",
+    )
+    .start();
+    daemon.wait_for_running("one");
+    daemon.wait_for_running("two:1");
+    let said = |name: &str| daemon.ctl_well(&["restart", "--rolling", name]);
+    assert_eq!(said("one"), "one: restarted (not rolling: no other instance of it is up)\n");
+    assert_eq!(said("two:1"), "two:1: restarted (not rolling: it was to be restarted alone, or at once with others)\n");
+    assert_eq!(said("two"), "two:0: restarted\ntwo:1: restarted\n");
+    let answer = daemon.client.post("/v1/programs/one/restart?wait=20").json();
+    assert_eq!(answer["results"][0]["note"], Value::Null, "it was not asked for: {answer}");
     daemon.finish();
 }
 

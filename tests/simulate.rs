@@ -81,6 +81,19 @@ fn the_examples_of_other_systems_name_their_sources() {
     }
 }
 
+/// At least so many that are rehearsed: one that follows the wall clock is only simulated.
+#[test]
+fn every_feature_of_programs_has_its_scenarios() {
+    let all = scenarios();
+    for (feature, least) in
+        [("hook", 6), ("schedule", 4), ("on-exit", 4), ("roll", 3), ("recycled", 1), ("connection", 2)]
+    {
+        let is_of_it = |name: &&String| name.contains(&format!("/{feature}-")) && !name.contains("daylight-saving");
+        let count = all.iter().filter(is_of_it).count();
+        assert!(count >= least, "{feature}: {count}");
+    }
+}
+
 /// A simulation matches reality. Each event must follow its cause within 50 ms; a scenario that was late on a busy
 /// machine is repeated, alone.
 #[test]

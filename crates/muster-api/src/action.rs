@@ -24,6 +24,9 @@ pub struct ActionResult {
     pub pid: Option<u32>,
     /// The reason, if the outcome is an error: `spawn error: /x: no such file`.
     pub error: Option<String>,
+    /// A remark on the outcome: why a restart was not a rolling one, although that was asked for.
+    #[serde(default)]
+    pub note: Option<String>,
 }
 
 /// The outcome of a request for one instance.

@@ -18,7 +18,7 @@ use crate::log::{JSON_LINES, LogQuery, take_since};
 pub use crate::parameter::Parameter;
 use crate::parameter::{
     DRY_RUN, FOLLOW, FOR, FORMAT, HOLD_FOR, LINES, RESET_SCALE, ROLLING, RUNS_SINCE, SECONDS, SELECT, SINCE, STREAM,
-    TIMEOUT, TIMES, WAIT,
+    TIMEOUT, TIMES, TURN, WAIT,
 };
 use crate::problem::ProblemKind;
 use crate::query::Query;
@@ -202,10 +202,11 @@ pub const ENDPOINTS: &[Endpoint] = &[
         operation: "scaleProgram",
         path: "/v1/programs/{name}/scale",
         summary: "Change the number of instances of a program",
+        query: &[TURN],
         body: Some(("ScaleBody", true)),
         answers: &[(200, "ScaleReport")],
         problems: SCALED,
-        build: |name, _| Ok(Route::Scale { name }),
+        build: |name, query| Ok(Route::Scale { name, wait: query.take_seconds("wait")? }),
         ..CONTROL
     },
     Endpoint {

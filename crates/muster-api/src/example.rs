@@ -246,6 +246,7 @@ fn result() -> ActionResult {
         state: State::Backoff,
         pid: Some(12),
         error: Some("spawn error: /usr/sbin/ngin: no such file".to_owned()),
+        note: None,
     }
 }
 

@@ -19,6 +19,13 @@ pub(crate) const WAIT: Parameter = Parameter {
     required: false,
     description: "How long to wait until it is done; 0, the default, answers as soon as the request is accepted.",
 };
+pub(crate) const TURN: Parameter = Parameter {
+    name: "wait",
+    schema: "Seconds",
+    required: false,
+    description: "How long to wait for a rolling restart of the program that is under way; 0, the default, is as long as it \
+                  takes.",
+};
 pub(crate) const ROLLING: Parameter = Parameter {
     name: "rolling",
     schema: "Positive",

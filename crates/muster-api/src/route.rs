@@ -84,6 +84,8 @@ pub enum Route {
     Scale {
         /// The program.
         name: String,
+        /// How long to wait for a rolling restart of it that is under way. Zero is as long as it takes.
+        wait: Duration,
     },
     /// The daemon's own log.
     DaemonLog {
@@ -397,7 +399,7 @@ impl Route {
             | Route::ClearLogs { name }
             | Route::Stdin { name }
             | Route::Exec { name }
-            | Route::Scale { name }
+            | Route::Scale { name, .. }
             | Route::Source { name, .. } => name,
             Route::PageFile { file } => file,
             Route::Debug { part } => part.name(),
@@ -429,6 +431,7 @@ impl Route {
                     path.push_str(&format!("{}{name}=true", if place == 0 { '?' } else { '&' }));
                 }
             }
+            Route::Scale { wait, .. } if !wait.is_zero() => path.push_str(&format!("?wait={}", wait.as_secs_f64())),
             Route::Schedule { times: Some(times) } => path.push_str(&format!("?times={times}")),
             Route::Trace { span } => path.push_str(&format!("?seconds={}", span.as_secs_f64())),
             Route::Action { wait, rolling, .. } => {

@@ -210,6 +210,7 @@ fn actions() -> Vec<(&'static str, Value)> {
         ("state", reference("State")),
         ("pid", or_null(count())),
         ("error", or_null(string())),
+        ("note", or_null(string())),
     ]);
     let signal = request(&[("signal", string()), ("scope", reference("SignalScope"))], &["signal"]);
     let scale = object(&[

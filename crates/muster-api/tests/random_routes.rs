@@ -101,7 +101,7 @@ fn any_route(random: &mut Random) -> Route {
         17 => Route::Metrics,
         18 => Route::Sources,
         23 => Route::Schedule { times: (random.below(2) == 0).then(|| 1 + random.below(20)) },
-        21 => Route::Scale { name: any_text(random) },
+        21 => Route::Scale { name: any_text(random), wait: Duration::from_millis(random.next() % 600_000) },
         20 => Route::Debug { part: DebugPart::ALL[random.below(DebugPart::ALL.len())] },
         22 => Route::Trace { span: Duration::from_millis(1 + random.next() % 600_000) },
         24 => Route::Page { is_beside: random.below(2) == 0 },

@@ -99,6 +99,9 @@ pub enum Done {
     NotRunning,
     /// It was restarted.
     Restarted,
+    /// It was restarted, though not in turn with others as the request wanted: no other instance of its program would have served
+    /// meanwhile, or it is restarted together with others.
+    RestartedAtOnce,
     /// It starts when a client comes.
     AwaitsContact,
     /// The signal was sent.

@@ -69,6 +69,13 @@ impl Part {
         }
     }
 
+    /// Takes out a member that needs no turn.
+    pub(crate) fn take_out(&mut self, id: InstanceId) {
+        self.left.retain(|member| member.id != id);
+        (1..).zip(&mut self.left).for_each(|(number, member)| member.number = number);
+        self.of = self.left.len() as u32;
+    }
+
     /// Its members that are not done.
     pub(crate) fn pending(&self) -> impl Iterator<Item = Member> {
         self.current.iter().map(|step| step.member).chain(self.left.iter().copied())

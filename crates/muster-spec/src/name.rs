@@ -79,6 +79,17 @@ impl Selector {
     pub fn patterns(&self) -> impl Iterator<Item = &str> {
         self.patterns.iter().map(String::as_str)
     }
+
+    /// Whether it names an instance or its program, rather than selecting it with others: `web`, `web:0` and `web:*` do,
+    /// `all`, `w*` and a group do not.
+    pub fn is_name_of(&self, program: &str, instance: &str) -> bool {
+        let is_name = |name: &str| name == program || name == instance;
+        self.patterns().any(|pattern| match (pattern.strip_prefix(EXACTLY), pattern.split_once(':')) {
+            (Some(name), _) => is_name(name),
+            (None, Some((owner, rest))) => owner == program || is_name(pattern) || is_name(rest),
+            (None, None) => is_name(pattern),
+        })
+    }
 }
 
 /// Whether one pattern of a selector selects the instance `instance` of the program `program` in one of `groups`.

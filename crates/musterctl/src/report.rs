@@ -123,14 +123,17 @@ fn judge(results: &[ActionResult]) -> Exit {
 
 /// `web: started`, `web: ERROR (spawn error: /x: no such file)`.
 fn line(result: &ActionResult) -> String {
-    let ActionResult { name, outcome, state, error, .. } = result;
+    let ActionResult { name, outcome, state, error, note, .. } = result;
     match (outcome, error) {
         (Outcome::Error, Some(error)) => format!("{name}: ERROR ({})", printable(error)),
         (Outcome::Error, None) => format!("{name}: ERROR ({state})"),
         (Outcome::Pending, Some(why)) => format!("{name}: ERROR (not done: {state}, {})", printable(why)),
         (Outcome::Pending, None) => format!("{name}: ERROR (not done: {state})"),
         (Outcome::Reached, _) => format!("{name}: {state}"),
-        _ => format!("{name}: {}", outcome.name()),
+        _ => match note {
+            Some(note) => format!("{name}: {} ({})", outcome.name(), printable(note)),
+            None => format!("{name}: {}", outcome.name()),
+        },
     }
 }
 
@@ -139,7 +142,7 @@ mod tests {
     use muster_api::{Problem, ProblemKind, State};
 
     use super::*;
-    use crate::testing::{Daemon, problem, report, results};
+    use crate::testing::{Daemon, answer, problem, report, results};
 
     #[test]
     fn each_instance_gets_a_line() {
@@ -156,6 +159,15 @@ mod tests {
         let expected = "cache: already started\ndb: ERROR (spawn error: /x: no such file)\nweb: started\n";
         assert_eq!((ended.out.as_str(), ended.err.as_str(), ended.code), (expected, "", 1));
         assert_eq!(daemon.asked_lines(), ["POST /v1/programs/cache,db,web/start?wait=30"]);
+    }
+
+    #[test]
+    fn a_remark_follows_the_outcome() {
+        let mut restarted = results(&[("web", Outcome::Restarted, State::Running, None)]);
+        restarted[0].note = Some("not rolling: no other instance of it is up".to_owned());
+        let daemon = Daemon::answering([answer(200, &ActionReport { results: restarted })]);
+        let ended = daemon.run("restart --rolling web");
+        assert_eq!(ended.out, "web: restarted (not rolling: no other instance of it is up)\n");
     }
 
     #[test]
@@ -195,7 +207,8 @@ mod tests {
         let daemon = Daemon::answering([report(200, &[("web", Outcome::Started, State::Running, None)])]);
         let ended = daemon.run("start web --json");
         let expected =
-            r#"{"results":[{"name":"web","outcome":"started","state":"RUNNING","pid":null,"error":null}]}"#.to_owned();
+            r#"{"results":[{"name":"web","outcome":"started","state":"RUNNING","pid":null,"error":null,"note":null}]}"#
+                .to_owned();
         assert_eq!((ended.out, ended.code), (expected + "\n", 0));
     }
 

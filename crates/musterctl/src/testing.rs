@@ -191,6 +191,7 @@ pub(crate) fn results(results: &[(&str, Outcome, State, Option<&str>)]) -> Vec<A
         state,
         pid: None,
         error: error.map(str::to_owned),
+        note: None,
     };
     results.iter().map(result).collect()
 }

@@ -24,6 +24,7 @@ pub(super) const SCALED: &[ProblemKind] = &[
     ProblemKind::NotSupported,
     ProblemKind::Starting,
     ProblemKind::ShuttingDown,
+    ProblemKind::TimedOut,
 ];
 pub(super) const SHUT_DOWN: &[ProblemKind] = &[ProblemKind::BadBody, ProblemKind::BodyTooLarge];
 pub(super) const RELOADED: &[ProblemKind] =

@@ -3,9 +3,10 @@
 //! A run that fails one of these stays in its state while it is stopped, so that its end goes through the restart
 //! policy like any other failure.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use muster_spec::{OnFailure, ProbeKind, State};
+use muster_spec::{InstanceSpec, OnFailure, ProbeKind, State};
 
 use super::Instance;
 use crate::cause::StopCause;
@@ -158,9 +159,10 @@ impl Instance {
 impl Instance {
     /// Starts readiness, probes and watchdog once the program has been executed.
     pub(super) fn begin_checks(&mut self, turn: &mut Turn<'_>) {
+        let checks = Checks::begin(&self.spec_of_checks(), turn.now);
         let Some(run) = &mut self.run else { return };
         run.watchdog = self.spec.watchdog;
-        run.checks = Checks::begin(&self.spec, turn.now);
+        run.checks = checks;
         let must_say_it = run.spec.ready.is_some();
         if must_say_it && !run.said_ready {
             self.timers.arm(Slot::Ready, turn.now + self.spec.start_timeout);
@@ -186,11 +188,22 @@ impl Instance {
     pub(super) fn start_checks(&mut self, turn: &mut Turn<'_>) {
         let Some(run) = &mut self.run else { return };
         let Some(checks) = &mut run.checks else { return };
-        while let Some(probe) = checks.take_due(turn.now) {
-            let spec = std::sync::Arc::clone(&self.spec);
-            turn.effects.push_back(Effect::StartProbe { run: run.id, instance: self.id, probe, spec });
+        let due: Vec<usize> = std::iter::from_fn(|| checks.take_due(turn.now)).collect();
+        let Some(run) = self.run.as_ref().map(|run| run.id) else { return };
+        for probe in due {
+            let spec = self.spec_of_checks();
+            turn.effects.push_back(Effect::StartProbe { run, instance: self.id, probe, spec });
         }
         self.arm_checks();
+    }
+
+    /// The configuration that its checks follow: its own, but for the readiness rule, which is the one that its process was made
+    /// for. During a rolling restart that can be an earlier one.
+    pub(super) fn spec_of_checks(&self) -> Arc<InstanceSpec> {
+        match self.run.as_ref().filter(|run| run.main_lives() && run.spec.ready != self.spec.ready) {
+            Some(run) => Arc::new(InstanceSpec { ready: run.spec.ready.clone(), ..InstanceSpec::clone(&self.spec) }),
+            None => Arc::clone(&self.spec),
+        }
     }
 
     fn arm_checks(&mut self) {

@@ -85,8 +85,9 @@ impl Instance {
 
     fn change_probes(&mut self, turn: &mut Turn<'_>, was: &InstanceSpec) {
         let is_watched = |run: &super::Run| run.is_executed && run.main_lives() && run.stop.is_none();
+        let spec = self.spec_of_checks();
         let Some(run) = self.run.as_mut().filter(|run| is_watched(run)) else { return };
-        let checks = Checks::adapt(run.checks.as_deref(), was, &self.spec, turn.now);
+        let checks = Checks::adapt(run.checks.as_deref(), was, &spec, turn.now);
         if run.checks.is_some() {
             turn.effects.push_back(Effect::StopProbes { run: run.id });
         }

@@ -60,6 +60,12 @@ impl Instance {
         self.program.schedule.is_some() && self.goal == Goal::Up && !self.is_leaving
     }
 
+    /// Whether it is armed, and nothing of it runs or is about to before its time.
+    pub(crate) fn is_idle_job(&self) -> bool {
+        let is_idle = self.awaits_time() || matches!(self.state, State::Exited | State::Fatal);
+        self.is_armed() && is_idle && !self.is_live()
+    }
+
     /// Whether it waits for its time in WAITING.
     pub fn awaits_time(&self) -> bool {
         self.state == State::Waiting && self.job.awaits_time

@@ -31,6 +31,9 @@ impl Supervisor {
         };
         // The condition for each instance is determined before acting, and checked against every change that follows.
         let (mut pending, mut results) = (BTreeMap::new(), BTreeMap::new());
+        let (spared, ids): (Vec<InstanceId>, Vec<InstanceId>) =
+            ids.into_iter().partition(|&id| self.is_spared(id, select, verb));
+        results.extend(spared.into_iter().map(|id| (id, Ok(Done::Armed))));
         let sorted = self.sort_restart(&self.restarted_by(&ids, verb), verb);
         for &id in &ids {
             match sorted.wanted(id).unwrap_or_else(|| self.wanted(id, verb)) {
@@ -65,10 +68,12 @@ impl Supervisor {
             Verb::Start if instance.state() == State::Running => Err(Ok(Done::AlreadyRunning)),
             Verb::Start | Verb::Restart if instance.awaits_contact() => Err(Ok(Done::AwaitsContact)),
             Verb::Start => Ok(Condition::Up { after: before_current, done: Done::Started }),
-            Verb::Restart | Verb::Roll { .. } if instance.is_live() => {
-                Ok(Condition::Up { after, done: Done::Restarted })
-            }
+            Verb::Restart if instance.is_live() => Ok(Condition::Up { after, done: Done::Restarted }),
+            // Those that take turns have another condition.
+            Verb::Roll { .. } if instance.is_live() => Ok(Condition::Up { after, done: Done::RestartedAtOnce }),
             Verb::Restart | Verb::Roll { .. } => Ok(Condition::Up { after, done: Done::Started }),
+            // It is disarmed.
+            Verb::Stop if instance.is_idle_job() => Err(Ok(Done::Stopped)),
             Verb::Stop if instance.state().is_final() && !instance.is_live() => Err(Ok(Done::NotRunning)),
             Verb::Stop => Ok(Condition::Down),
             Verb::Signal { .. } if instance.run_began().is_some() => Err(Ok(Done::Signalled)),
@@ -83,6 +88,15 @@ impl Supervisor {
                 known.or_else(in_vain).map_or(Ok(condition), Err)
             }
         }
+    }
+
+    /// Whether a restart of many leaves it as it is: a job that waits for its time, and is not named.
+    fn is_spared(&self, id: InstanceId, select: &Selector, verb: Verb) -> bool {
+        let instance = self.instance(id);
+        matches!(verb, Verb::Restart | Verb::Roll { .. })
+            && !self.is_shutting_down()
+            && instance.is_idle_job()
+            && !select.is_name_of(&instance.program().name, instance.name())
     }
 
     /// The instances that a command restarts.

@@ -3,9 +3,11 @@
 use muster_spec::{Goal, InstanceId};
 
 use super::Supervisor;
+use super::rolling::Sorted;
 use crate::batch::Purpose;
 use crate::cause::{Asker, ShutdownReason};
 use crate::program::{FinalEnd, Instance};
+use crate::request::Verb;
 use crate::time::Time;
 
 impl Supervisor {
@@ -20,18 +22,36 @@ impl Supervisor {
         }
     }
 
-    /// Restarts every instance whose goal is up if a rule of the one that changed says so. It has ended and is not delayed.
+    /// Restarts every instance whose goal is up if a rule of the one that changed says so, as a command for all would. It has
+    /// ended and is not delayed.
     pub(super) fn follow_restart_of_all(&mut self, now: Time, id: InstanceId) {
         if !self.instance_mut(id).take_restart_of_all() || self.is_shutting_down() {
             return;
         }
         self.all_restarted = Some(now);
-        let is_meant = |one: &&Instance| one.goal() == Goal::Up && !one.is_leaving();
+        let is_meant = |one: &&Instance| one.goal() == Goal::Up && !one.is_leaving() && !one.is_idle_job();
         let ids: Vec<InstanceId> = self.instances.iter().filter(is_meant).map(Instance::id).collect();
-        if ids.len() < 2 {
-            return self.tell(now, id, |instance, turn| instance.release(turn));
+        let Sorted { mut parts, mut together, .. } = self.sort_restart(&ids, Verb::Restart);
+        // It is down already, so there is no turn to wait for.
+        parts.iter_mut().for_each(|part| part.take_out(id));
+        if !together.contains(&id) {
+            together.push(id);
         }
-        for &other in &ids {
+        let asker = Asker::RestartAll(id);
+        match &*together {
+            [_] if parts.is_empty() => self.tell(now, id, |instance, turn| instance.release(turn)),
+            // Those that take turns begin once it is up.
+            [_] => self.tell(now, id, |instance, turn| {
+                instance.wait_for_others(turn);
+                instance.release(turn);
+            }),
+            _ => self.restart_with_one_that_ended(now, id, &together, asker),
+        }
+        self.begin_roll(asker, None, parts, together);
+    }
+
+    fn restart_with_one_that_ended(&mut self, now: Time, id: InstanceId, together: &[InstanceId], asker: Asker) {
+        for &other in together {
             self.tell(now, other, |instance, turn| {
                 if other == id {
                     instance.wait_for_others(turn);
@@ -41,6 +61,6 @@ impl Supervisor {
                 }
             });
         }
-        self.begin_batch(now, &ids, Purpose::Restart(Asker::RestartAll(id)));
+        self.begin_batch(now, together, Purpose::Restart(asker));
     }
 }

@@ -4,7 +4,7 @@
 //! is not ready in time, ends the roll: the rest keeps its processes. So does a stop of any instance of the program, its
 //! removal, and a shutdown. [`crate::rolling`] keeps the account.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use muster_spec::{Goal, InstanceId, Kind, Rolling, RollingWait, Span, State};
 
@@ -61,6 +61,11 @@ impl Supervisor {
     /// How far the rolling restart of this instance's program is, if there is one.
     pub fn rolling(&self, id: InstanceId) -> Option<Progress> {
         self.rolls.progress(&self.get(id)?.program().name)
+    }
+
+    /// Whether a rolling restart has yet to restart instances of this program.
+    pub fn is_rolling(&self, program: &str) -> bool {
+        self.rolls.is_rolling(program)
     }
 
     /// Decides which instances of a restart take turns. A single instance does not: there is no other to serve meanwhile.
@@ -129,6 +134,10 @@ impl Supervisor {
             for member in roll.parts.iter().flat_map(Part::pending) {
                 self.decide(&roll, member.id, Err(Failure::Cancelled));
             }
+            // Its end restarts those that restart with what it has restarted.
+            if !roll.restarted.is_empty() {
+                self.rolls.begin(Roll { request: None, after: Vec::new(), parts: VecDeque::new(), ..roll });
+            }
         }
     }
 
@@ -184,7 +193,9 @@ impl Supervisor {
             let has_failed = part.failed.is_some() && part.current.is_empty();
             let is_done = part.pending().next().is_none() && part.pause_until.is_none();
             if has_failed {
+                roll.restarted.extend(part.failed.iter().map(|(member, _)| member.id));
                 self.fail(roll, part);
+                self.restart_followers(now, &roll.restarted);
                 return true;
             }
             if !is_done {
@@ -361,9 +372,10 @@ impl Supervisor {
 
     /// Restarts, together and once, what is restarted with these and has been up for longer than they have.
     fn restart_followers(&mut self, now: Time, restarted: &[InstanceId]) {
-        let began = restarted.iter().filter_map(|&id| self.get(id)?.run_began()).max();
+        let is_up = |id: InstanceId| self.get(id).is_some_and(|instance| instance.goal() == Goal::Up);
+        let leaders: Vec<InstanceId> = restarted.iter().copied().filter(|&id| is_up(id)).collect();
+        let began = leaders.iter().filter_map(|&id| self.get(id)?.run_began()).max();
         let Some(began) = began.filter(|_| !self.is_shutting_down()) else { return };
-        let leaders: Vec<InstanceId> = restarted.iter().copied().filter(|&id| self.get(id).is_some()).collect();
         self.restart_older(now, &leaders, began);
     }
 }

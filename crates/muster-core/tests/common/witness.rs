@@ -13,7 +13,7 @@ use muster_core::{
 };
 use muster_spec::{
     DependencyCondition, Goal, InstanceId, InstanceSpec, Judged, Kind, Leftovers, Limit, OnFailure, ProgramSpec,
-    RestartWhen, RunId, ShutdownOrder, Signal, SignalScope, State, StopKill, StopStep,
+    RestartWhen, RunId, ShutdownOrder, Signal, SignalScope, StartOn, State, StopKill, StopStep,
 };
 
 use crate::common::kinship::Kinship;
@@ -79,6 +79,8 @@ struct Watched {
     last_success: bool,
     was_asked: Option<bool>,
     state: State,
+    /// Whether it waits for a client and for nothing else.
+    awaits_contact: bool,
     run: Option<Run>,
     batch: Option<usize>,
 }
@@ -95,6 +97,7 @@ impl Watched {
             last_success: false,
             was_asked: None,
             state: State::Stopped,
+            awaits_contact: false,
             run: None,
             batch: None,
         }
@@ -111,13 +114,18 @@ impl Watched {
         let is_up = self.state == State::Running && self.is_wanted && !is_failing;
         let is_done = self.state == State::Exited && self.last_success;
         let has_to_say = self.spec.ready.is_some() || !self.spec.probes.is_empty();
+        // A client of one that waits for clients is taken.
+        let is_up = is_up || self.awaits_contact && self.is_wanted;
         match condition {
             DependencyCondition::Started => is_up || is_done,
             DependencyCondition::Ready => {
                 let is_ready = !has_to_say || self.run.as_ref().is_some_and(|run| run.is_ready);
+                let is_ready = is_ready || self.awaits_contact;
                 is_up && is_ready || is_done && self.program.kind == Kind::Oneshot
             }
-            DependencyCondition::Healthy => is_up && self.run.as_ref().is_some_and(|run| run.is_healthy),
+            DependencyCondition::Healthy => {
+                is_up && (self.awaits_contact || self.run.as_ref().is_some_and(|run| run.is_healthy))
+            }
             DependencyCondition::Completed => is_done,
             DependencyCondition::Exited => matches!(self.state, State::Exited | State::Fatal),
         }
@@ -271,10 +279,10 @@ impl Witness {
         self.looks_at_waves()?;
         let deadlines = core.snapshot().iter().filter_map(|instance| instance.earliest_deadline());
         let earliest = deadlines.chain(self.closing).min();
+        // A roll has deadlines of its own, also for an instance whose turn needs no restart and no event.
+        let has_rolls = core.snapshot().iter().any(|one| core.rolling(one.id()).is_some());
         let is_told = match self.closing {
-            None if !self.rolling.is_empty() || !self.rolled.is_empty() => {
-                core.poll_timeout() <= earliest.or(core.poll_timeout())
-            }
+            None if has_rolls => core.poll_timeout() <= earliest.or(core.poll_timeout()),
             None => core.poll_timeout() == earliest,
             Some(_) => core.poll_timeout() <= earliest,
         };
@@ -313,7 +321,7 @@ impl Witness {
         let needs = self.kinship.needs(&one.program.name).flat_map(|(need, _)| self.ids_of(need));
         let is_to_restart = |need: usize| self.watched[need].batch.is_some_and(|batch| self.batches[batch].is_restart);
         let must_wait = needs.into_iter().any(is_to_restart) || !self.missing(id).is_empty();
-        one.run.is_some() || is_in_batch || must_wait || self.may_follow_a_roll(id)
+        one.awaits_contact || one.run.is_some() || is_in_batch || must_wait || self.may_follow_a_roll(id)
     }
 
     /// In every batch, each member without a predecessor is being stopped: none is forgotten.

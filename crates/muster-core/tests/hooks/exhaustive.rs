@@ -14,7 +14,7 @@ use crate::common::programs::{missing, ms, program, s, with};
 use crate::stage::{Stage, all_hooks, changed, hooked, only};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Step {
+pub enum Step {
     HookSucceeds,
     HookFails,
     Asked(Verb),
@@ -28,7 +28,7 @@ enum Step {
     TimePasses,
 }
 
-const STEPS: [Step; 13] = [
+pub const STEPS: [Step; 13] = [
     Step::HookSucceeds,
     Step::HookFails,
     Step::Asked(Verb::Start),
@@ -45,7 +45,7 @@ const STEPS: [Step; 13] = [
 ];
 
 impl Stage {
-    fn can_happen(&self, step: Step) -> bool {
+    pub fn can_happen(&self, step: Step) -> bool {
         let referee = &self.referee;
         match step {
             Step::HookSucceeds | Step::HookFails => referee.hook().is_some(),
@@ -58,7 +58,7 @@ impl Stage {
         }
     }
 
-    fn take(&mut self, step: Step) -> Result<(), String> {
+    pub fn take(&mut self, step: Step) -> Result<(), String> {
         let exit = |code| Exit::Code(code);
         let input = match step {
             Step::HookSucceeds | Step::HookFails => {
@@ -80,7 +80,7 @@ impl Stage {
     }
 
     /// Late and duplicate messages change nothing.
-    fn ignores_what_is_late(mut self) -> Result<(), String> {
+    pub fn ignores_what_is_late(mut self) -> Result<(), String> {
         let before = format!("{:?}", self.core);
         let current = self.one().run().map_or(0, |run| run.0);
         let mut late = Vec::new();
@@ -109,7 +109,7 @@ impl Stage {
     }
 
     /// Hooks succeed, a program that is asked to end does, time passes, and nothing else ends.
-    fn comes_to_rest(mut self) -> Result<(), String> {
+    pub fn comes_to_rest(mut self) -> Result<(), String> {
         for _ in 0..80 {
             let state = self.one().state();
             if self.referee.has_exited {
@@ -175,7 +175,7 @@ fn walk(stage: &Stage, told: &mut Vec<Step>, known: &mut Known, depth: usize) ->
 
 const DEPTH: usize = 6;
 
-fn always(program: ProgramSpec) -> ProgramSpec {
+pub fn always(program: ProgramSpec) -> ProgramSpec {
     let policy = RestartPolicy::DEFAULT;
     let restart = RestartPolicy { when: RestartWhen::Always, limit: Limit::Retries(1), ..policy };
     ProgramSpec { restart, ..program }

@@ -8,6 +8,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod exhaustive;
+mod random;
 mod referee;
 mod rules;
 mod shutdown;

@@ -9,7 +9,7 @@ use muster_spec::{
     Backoff, CheckSpec, Dependency, DependencyCondition, Essential, Exceeded, ExitAction, ExitMatch, ExitRule,
     ExitRules, Forget, GroupOrder, Growth, HostPort, Jitter, Judged, Kind, Leftovers, Limit, OnFailure, Preset,
     ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, Recycle, RestartPolicy, RestartWhen, Rolling, ShutdownBudget,
-    ShutdownOrder, Signal, SignalScope, StartFailures, StopKill, StopScope, StopSpec,
+    ShutdownOrder, Signal, SignalScope, StartFailures, StartOn, StopKill, StopScope, StopSpec,
 };
 
 use crate::common::programs::{ms, probe, program, s, several, stop_with, with, with_command};
@@ -84,8 +84,9 @@ fn related(dice: &mut Dice, spec: ProgramSpec, number: usize, others: &[Arc<Prog
         conditions.retain(|&it| it != DependencyCondition::Healthy || !other.instances[0].probes.is_empty());
         let condition = if dice.one_in(2) { DependencyCondition::Started } else { dice.one_of(&conditions) };
         depends_on.push(Dependency { program: other.name.clone(), condition });
-        // The witness does not foresee when a roll ends and those that restart with it follow: that is for the short stories.
-        let is_plain = other.rolling.is_none() && other.recycle_after.is_none();
+        // The witness does not foresee when a roll ends and those that restart with it follow, nor which starts of a program are
+        // its clients': that is for the short stories.
+        let is_plain = other.rolling.is_none() && other.recycle_after.is_none() && other.start_on == StartOn::Boot;
         restart_with.extend((dice.one_in(4) && is_plain).then(|| other.name.clone()));
     }
     ProgramSpec { depends_on, restart_with, ..spec }
@@ -170,6 +171,7 @@ fn one_program(dice: &mut Dice, number: usize) -> ProgramSpec {
         essential: if dice.one_in(60) { dice.one_of(&[Essential::Yes, Essential::OnFailure]) } else { Essential::No },
         stop: stop(dice),
         rolling: number.is_multiple_of(3).then_some(Rolling { pause: ms(number as u64 * 10), ..Rolling::DEFAULT }),
+        start_on: if number % 5 == 2 { StartOn::Connection } else { StartOn::Boot },
         recycle_after: (number % 4 == 1).then(|| Recycle { after: s(number as u64 * 10), jitter: s(2) }),
         ..program(&format!("p{number}"))
     };

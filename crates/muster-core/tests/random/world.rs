@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_core::{Effect, Input, ProbeOutcome, RequestId, Settings, ShutdownReason, Supervisor, Time, Verb};
-use muster_spec::{Exit, ProgramSpec, RunId, Signal, State};
+use muster_spec::{Exit, InstanceId, ProgramSpec, RunId, Signal, State};
 
 use crate::common::programs::{ROOT, killed_by, missing, ms, s};
 use crate::common::witness::Witness;
@@ -42,6 +42,8 @@ enum Fate {
     Pings,
     TripsWatchdog,
     Answers(u8, bool),
+    /// A client comes to an instance.
+    Contacts,
 }
 
 pub struct World {
@@ -222,6 +224,9 @@ impl World {
         if fate == Fate::Expires {
             return self.hand(Input::RequestExpired { request: RequestId(whose) });
         }
+        if fate == Fate::Contacts {
+            return self.hand(Input::Contacted { instance: InstanceId(whose as u32) });
+        }
         let run = RunId(whose);
         let Some(being) = self.beings.get_mut(&run) else { return Ok(()) };
         match fate {
@@ -268,6 +273,10 @@ impl World {
     }
 
     fn main_ends(&mut self, run: RunId, exit: Exit) -> Result<(), String> {
+        // Of a program that does not start on a connection this says nothing.
+        if self.dice.one_in(10) {
+            self.hand(Input::LeftContact { run })?;
+        }
         self.beings.get_mut(&run).into_iter().for_each(|being| being.has_main = false);
         self.hand(Input::Exited { run, exit })
     }
@@ -331,6 +340,11 @@ impl World {
             // They have that signal already.
             Effect::SweepGroup { run, signal: None } => self.sweep(run, Signal::TERM),
             Effect::Disown { run } => drop(self.beings.remove(&run)),
+            Effect::AwaitContact { instance } => {
+                let longest = self.dice.one_of(&[ms(0), s(2), s(60)]);
+                let when = self.dice.up_to(longest);
+                self.fate(when, Fate::Contacts, u64::from(instance.0));
+            }
             Effect::StartProbe { run, probe, .. } => {
                 let wellness = self.beings.get(&run).map_or(2, |being| being.wellness);
                 let success = !self.dice.one_in(wellness);

@@ -1,7 +1,7 @@
 //! A program with a schedule among others: dependencies, readiness, and the exit when all is done.
 
 use muster_core::{Input, Settings, Verb};
-use muster_spec::{DependencyCondition, Overlap, ProgramSpec};
+use muster_spec::{DependencyCondition, ExitAction, ExitMatch, ExitRule, ExitRules, Overlap, ProgramSpec};
 
 use crate::common::programs::{job, needs, quick, restarted_with, s};
 use crate::stage::{Stage, timed};
@@ -121,4 +121,70 @@ fn others_that_restart_with_it_are_replaced_together() {
     stage.did("");
     stage.exits("follower", 0);
     stage.did("spawn backup, spawn follower");
+}
+
+/// A restart of many is no reason to run a job before its time; a name is.
+#[test]
+fn a_restart_of_all_leaves_armed_jobs_to_their_times() {
+    let mut stage = Stage::booted([backup(), quick("web")]);
+    stage.spawned("web");
+    stage.take_deeds();
+    for select in ["all", "*", "b*,web"] {
+        let answer = stage.order(Verb::Restart, select);
+        stage.did("SIGTERM web");
+        stage.exits("web", 0);
+        stage.did("spawn web");
+        stage.spawned("web");
+        stage.answered(answer, "Armed, Restarted");
+        stage.stands("backup WAITING");
+    }
+    // One that runs is restarted.
+    stage.is_due("backup");
+    stage.spawned("backup");
+    stage.take_deeds();
+    let answer = stage.order(Verb::Restart, "b*");
+    stage.did("SIGTERM backup");
+    stage.exits("backup", 0);
+    stage.did("spawn backup");
+    stage.spawned("backup");
+    stage.exits("backup", 0);
+    stage.answered(answer, "Restarted");
+    // Between its times it is EXITED.
+    let answer = stage.order(Verb::Restart, "b*");
+    stage.answered(answer, "Armed");
+    stage.did("");
+    stage.order(Verb::Restart, "backup");
+    stage.did("spawn backup");
+}
+
+#[test]
+fn a_stop_says_that_it_has_disarmed_a_job() {
+    let mut stage = Stage::booted([backup()]);
+    let answer = stage.order(Verb::Stop, "backup");
+    stage.answered(answer, "Stopped");
+    let answer = stage.order(Verb::Stop, "backup");
+    stage.answered(answer, "NotRunning");
+    stage.order(Verb::Start, "backup");
+    stage.spawned("backup");
+    stage.exits("backup", 0);
+    stage.stands("backup EXITED");
+    let answer = stage.order(Verb::Stop, "backup");
+    stage.answered(answer, "Stopped");
+    let answer = stage.order(Verb::Stop, "backup");
+    stage.answered(answer, "NotRunning");
+}
+
+#[test]
+fn a_rule_that_restarts_all_leaves_armed_jobs_to_their_times() {
+    let mut on_exit = ExitRules::default();
+    let rule = ExitRule { on: ExitMatch::Status(9), then: ExitAction::RestartAll };
+    assert_eq!(on_exit.add(rule), Ok(()));
+    let mut stage = Stage::booted([backup(), ProgramSpec { on_exit, ..quick("db") }, quick("web")]);
+    ["db", "web"].into_iter().for_each(|name| stage.spawned(name));
+    stage.take_deeds();
+    stage.exits("db", 9);
+    stage.did("SIGTERM web");
+    stage.exits("web", 0);
+    stage.did("spawn db, spawn web");
+    stage.stands("backup WAITING");
 }

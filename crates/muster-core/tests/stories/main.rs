@@ -20,6 +20,7 @@ mod readiness;
 mod recycling;
 mod reload;
 mod rolling;
+mod rolling_followers;
 mod shutdown;
 mod shutdown_modes;
 mod stage;

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use muster_core::{Event, Input, StopCause};
 use muster_spec::{
-    DependencyCondition, Essential, ExitAction, ExitMatch, ExitRule, ExitRules, ProgramSpec, RestartWhen, Signal, State,
+    DependencyCondition, Essential, ExitAction, ExitMatch, ExitRule, ExitRules, ProgramSpec, RestartWhen, Rolling,
+    Signal, State,
 };
 
-use crate::common::programs::{job, missing, ms, needs, probe, probed, program, quick, ranked, s, when};
+use crate::common::programs::{job, missing, ms, needs, probe, probed, program, quick, ranked, s, several, when};
 use crate::stage::Stage;
 
 fn ruled(spec: ProgramSpec, rules: &[(ExitMatch, ExitAction)]) -> ProgramSpec {
@@ -240,6 +241,36 @@ fn a_program_that_has_no_other_is_restarted_at_once() {
     stage.after(ms(0));
     stage.stands("web STARTING");
     assert_eq!(stage.failures("web"), 1);
+}
+
+#[test]
+fn programs_that_roll_take_their_turns_once_the_others_are_up() {
+    let web = || ProgramSpec { rolling: Some(Rolling::DEFAULT), ..several(quick("web"), 2) };
+    let db = || ruled(quick("db"), &on(90, ExitAction::RestartAll));
+    let mut stage = Stage::booted([db(), web()]);
+    stage.exits("db", 90);
+    stage.did("sweep db with TERM, spawn db");
+    stage.spawned("db");
+    stage.did("TERM web:0");
+    stage.exits("web:0", 0);
+    stage.did("sweep web:0 with TERM, spawn web:0");
+    stage.spawned("web:0");
+    stage.did("TERM web:1");
+    // One of a program that rolls is down already, and the others follow it.
+    let web = ruled(
+        ProgramSpec { rolling: Some(Rolling::DEFAULT), ..several(quick("web"), 3) },
+        &on(90, ExitAction::RestartAll),
+    );
+    let mut stage = Stage::booted([quick("db"), web]);
+    stage.exits("web:1", 90);
+    stage.did("sweep web:1 with TERM, TERM db");
+    stage.exits("db", 0);
+    stage.did("sweep db with TERM, spawn db, spawn web:1");
+    ["db", "web:1"].into_iter().for_each(|name| stage.spawned(name));
+    stage.did("TERM web:0");
+    stage.exits("web:0", 0);
+    stage.spawned("web:0");
+    stage.did("sweep web:0 with TERM, spawn web:0, TERM web:2");
 }
 
 #[test]

@@ -210,6 +210,7 @@ fn asked_to_wait(route: &Route) -> Duration {
     match route {
         Route::Action { wait, .. } => *wait,
         Route::Wait { timeout, .. } => *timeout,
+        Route::Scale { wait, .. } => *wait,
         // The daemon itself waits for a program that does not read.
         Route::Stdin { .. } => STDIN_PATIENCE,
         _ => Duration::ZERO,

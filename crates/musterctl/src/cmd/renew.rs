@@ -146,7 +146,7 @@ fn result(program: Program, before: &Runs) -> ActionResult {
         }
         _ => (Outcome::Pending, None),
     };
-    ActionResult { name: program.name, outcome, state: program.state, pid: program.pid, error }
+    ActionResult { name: program.name, outcome, state: program.state, pid: program.pid, error, note: None }
 }
 
 /// After a start or restart: adds a hint if the configuration files differ from the active configuration of these programs.

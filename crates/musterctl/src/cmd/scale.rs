@@ -14,7 +14,7 @@ use crate::span;
 #[command(after_help = "\
 New instances get the next numbers, and start if others of the program are up; of too many, those with the highest numbers \
 stop. The others are left alone. The number holds until numprocs has another value in the configuration, or until \
-`musterctl update --reset-scale`.
+`musterctl update --reset-scale`. A rolling restart of the program ends first.
 
 Examples:
   musterctl scale web=4
@@ -29,8 +29,8 @@ pub(crate) struct Args {
     #[arg(long)]
     wait: bool,
 
-    /// With --wait, how long to wait: 30s, 1m30s, 500ms.
-    #[arg(long, value_name = "SPAN", default_value = TIMEOUT, value_parser = span::parse, requires = "wait")]
+    /// How long to wait for a rolling restart that is under way, and with --wait for all instances: 30s, 1m30s, 500ms.
+    #[arg(long, value_name = "SPAN", default_value = TIMEOUT, value_parser = span::parse)]
     timeout: Duration,
 }
 
@@ -43,8 +43,8 @@ fn parse(word: &str) -> Result<(String, u32), String> {
 pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
     let mut reports = Vec::new();
     for (name, numprocs) in &args.wanted {
-        let answer =
-            session.client.ask_with(&Route::Scale { name: name.clone() }, &ScaleBody { numprocs: *numprocs })?;
+        let route = Route::Scale { name: name.clone(), wait: args.timeout };
+        let answer = session.client.ask_with(&route, &ScaleBody { numprocs: *numprocs })?;
         let report: ScaleReport = answer.read(&[200])?;
         if !session.json {
             lines(&report).iter().for_each(|line| session.line(line));
@@ -94,7 +94,7 @@ mod tests {
         let daemon = Daemon::answering([answer(200, &scaled(3, &["web:2"], &[]))]);
         let ended = daemon.run("scale web=3");
         assert_eq!((ended.out.as_str(), ended.code), ("web:2: added\nweb: numprocs 3 (configured 2)\n", 0));
-        assert_eq!(daemon.asked_lines(), ["POST /v1/programs/web/scale"]);
+        assert_eq!(daemon.asked_lines(), ["POST /v1/programs/web/scale?wait=30"]);
         let daemon = Daemon::answering([answer(200, &scaled(2, &[], &["web:2"]))]);
         assert_eq!(daemon.run("scale web=2").out, "web:2: removed\nweb: numprocs 2\n");
     }

@@ -29,6 +29,10 @@ impl Observers {
             self.note_start();
         }
         let shared = &self.shared;
+        if matches!(event, Event::Rolling(_) | Event::State { .. } | Event::ShutdownBegan { .. }) {
+            // The core is done with its input, so a restart that ends with this has ended.
+            shared.configuration.rolled.notify_waiters();
+        }
         shared.program_counters.borrow_mut().count(&event, &shared.exit_evidence.borrow());
         let said = shared.limits.pass_event(&shared.supervisor.borrow(), &event);
         if !main_log_events::said(shared, &event) {

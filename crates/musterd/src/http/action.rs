@@ -8,8 +8,8 @@ use std::time::Duration;
 use hyper::StatusCode;
 use muster_api as api;
 use muster_api::{Problem, ProblemKind, ShutdownBody, SignalBody};
-use muster_core::{Awaited, Done, Failure, Instance, Principal, Verb};
-use muster_spec::{InstanceId, ShutdownBudget, Signal, SignalScope};
+use muster_core::{Awaited, Done, Failure, Instance, Principal, Supervisor, Verb};
+use muster_spec::{Goal, InstanceId, Kind, ShutdownBudget, Signal, SignalScope};
 
 use super::queries;
 use super::view;
@@ -147,6 +147,7 @@ fn action_result(
     let supervisor = shared.supervisor.borrow();
     // A reload may have removed it in the meantime.
     let instance = supervisor.get(id)?;
+    let note = (result == Ok(Done::RestartedAtOnce)).then(|| why_not_rolled(&supervisor, instance).to_owned());
     let (outcome, error) = match result {
         Ok(done) => (done_word(done), None),
         Err(Failure::Pending) if waited => (api::Outcome::Pending, None),
@@ -171,7 +172,20 @@ fn action_result(
         state: view::state(instance.state()),
         pid: run.and_then(|run| shared.children.borrow().pid_of(run)),
         error,
+        note,
     })
+}
+
+/// Why an instance has had no turn in a rolling restart.
+fn why_not_rolled(supervisor: &Supervisor, instance: &Instance) -> &'static str {
+    let is_of_program = |one: &&Instance| one.program().name == instance.program().name && one.goal() == Goal::Up;
+    match instance.program().kind {
+        Kind::Oneshot => "not rolling: it is no service",
+        Kind::Service if supervisor.snapshot().iter().filter(is_of_program).count() < 2 => {
+            "not rolling: no other instance of it is up"
+        }
+        Kind::Service => "not rolling: it was to be restarted alone, or at once with others",
+    }
 }
 
 fn waiting_for(on: &[String]) -> String {
@@ -185,7 +199,7 @@ fn done_word(done: Done) -> api::Outcome {
         Done::Armed => api::Outcome::Armed,
         Done::Stopped => api::Outcome::Stopped,
         Done::NotRunning => api::Outcome::NotRunning,
-        Done::Restarted => api::Outcome::Restarted,
+        Done::Restarted | Done::RestartedAtOnce => api::Outcome::Restarted,
         Done::AwaitsContact => api::Outcome::Waiting,
         Done::Signalled => api::Outcome::Signalled,
         Done::Reached => api::Outcome::Reached,

@@ -93,13 +93,18 @@ pub(super) async fn reload(
 }
 
 /// Changes the number of instances of a program.
-pub(super) async fn scale(shared: &Rc<Shared>, by: Principal, name: String, body: &[u8]) -> Result<Answer, Problem> {
+pub(super) async fn scale(
+    shared: &Rc<Shared>,
+    by: Principal,
+    (name, wait): (String, Duration),
+    body: &[u8],
+) -> Result<Answer, Problem> {
     let body: Option<ScaleBody> = request_body::parse(body)?;
     let Some(ScaleBody { numprocs }) = body else {
         let problem = Problem::new(ProblemKind::BadBody, "the number of instances is missing");
         return Err(problem.with_hint(r#"send a body such as {"numprocs": 4}"#));
     };
-    match reload::scale::scale(shared, by, name.clone(), numprocs).await? {
+    match reload::scale::scale(shared, by, (name.clone(), wait), numprocs).await? {
         Some(report) => Ok(response::json(StatusCode::OK, &report)),
         None => Err(no_such_program(&shared.supervisor.borrow(), &name)),
     }

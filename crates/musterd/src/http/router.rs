@@ -236,7 +236,7 @@ impl Asked<'_> {
             Route::Config => config::in_force(shared, reader).await,
             Route::CheckConfig => config::check(shared).await,
             Route::Reload { dry_run, reset_scale } => config::reload(shared, by, (dry_run, reset_scale)).await,
-            Route::Scale { name } => config::scale(shared, by, name, body).await,
+            Route::Scale { name, wait } => config::scale(shared, by, (name, wait), body).await,
             Route::Schedule { times } => schedule::schedule(shared, times).await,
             Route::Sources => Ok(config::sources(shared)),
             Route::Source { verb, name, span } => config::act_on_source(shared, (verb, &name), span).await,

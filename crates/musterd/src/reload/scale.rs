@@ -2,10 +2,11 @@
 //!
 //! It is a reload of one program. The files are read again, since new instances have names and text of their own in it; a
 //! program that differs there in anything else is not scaled. The number holds until the configured one is another.
+//! A rolling restart of the program comes first: the removal of an instance would end it.
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use muster_api::{Problem, ProblemKind, ScaleReport};
 use muster_core::Principal;
@@ -19,28 +20,80 @@ use crate::shared::Shared;
 pub(crate) async fn scale(
     shared: &Rc<Shared>,
     by: Principal,
-    name: String,
+    (name, wait): (String, Duration),
     number: u32,
 ) -> Result<Option<ScaleReport>, Problem> {
     started(shared, Duration::ZERO).await?;
-    in_turn(shared, async move |shared| {
-        let Some(active) = find(&groups::active(&shared), &name) else { return Ok(None) };
+    let until = (!wait.is_zero()).then(|| Instant::now() + wait);
+    if let Some(active) = find(&groups::active(shared), &name) {
         check(&active, number)?;
-        let configured = active.numprocs.configured;
-        let report = ScaleReport { name: name.clone(), numprocs: number, configured, ..ScaleReport::default() };
-        if active.instances.len() == number as usize {
-            return Ok(Some(report));
+    }
+    loop {
+        // Without holding the turn of reloads: one of them may mend what keeps the restart from its end.
+        rolled(shared, &name, until).await?;
+        let name = name.clone();
+        match in_turn(shared, async move |shared| in_its_turn(&shared, by, name, number).await).await? {
+            Scaled::Done(report) => return Ok(Some(report)),
+            Scaled::Unknown => return Ok(None),
+            Scaled::Rolls => {}
         }
-        let mut scales = shared.configuration.scales.borrow().clone();
-        scales.remove(&name);
-        if number != configured {
-            scales.insert(name, Scale { numprocs: number, replaced: configured });
+    }
+}
+
+/// The result of a turn.
+enum Scaled {
+    Done(ScaleReport),
+    /// There is no such program.
+    Unknown,
+    /// A rolling restart has begun meanwhile. Nothing was changed.
+    Rolls,
+}
+
+async fn in_its_turn(shared: &Rc<Shared>, by: Principal, name: String, number: u32) -> Result<Scaled, Problem> {
+    let Some(active) = find(&groups::active(shared), &name) else { return Ok(Scaled::Unknown) };
+    check(&active, number)?;
+    let configured = active.numprocs.configured;
+    let report = ScaleReport { name: name.clone(), numprocs: number, configured, ..ScaleReport::default() };
+    if active.instances.len() == number as usize {
+        return Ok(Scaled::Done(report));
+    }
+    let mut scales = shared.configuration.scales.borrow().clone();
+    scales.remove(&name);
+    if number != configured {
+        scales.insert(name.clone(), Scale { numprocs: number, replaced: configured });
+    }
+    let new = scaled(shared, &active, scales).await?;
+    if is_rolling(shared, &name) {
+        return Ok(Scaled::Rolls);
+    }
+    let plan = hand_over(shared, new, Origin::Client(by)).await?;
+    let (added, removed) = (plan.added.clone(), plan.removed.clone());
+    Ok(Scaled::Done(ScaleReport { added, removed, ..report }))
+}
+
+fn is_rolling(shared: &Shared, name: &str) -> bool {
+    let supervisor = shared.supervisor.borrow();
+    supervisor.is_rolling(name) && !supervisor.is_shutting_down()
+}
+
+/// Waits until no rolling restart of the program is under way. The loop says when that may be, so nothing is polled.
+async fn rolled(shared: &Rc<Shared>, name: &str, until: Option<Instant>) -> Result<(), Problem> {
+    loop {
+        let changed = shared.configuration.rolled.notified();
+        if !is_rolling(shared, name) {
+            return Ok(());
         }
-        let new = scaled(&shared, &active, scales).await?;
-        let plan = hand_over(&shared, new, Origin::Client(by)).await?;
-        Ok(Some(ScaleReport { added: plan.added.clone(), removed: plan.removed.clone(), ..report }))
-    })
-    .await
+        match until {
+            None => changed.await,
+            Some(until) => tokio::time::timeout_at(until.into(), changed).await.map_err(|_| still_rolling(name))?,
+        }
+    }
+}
+
+fn still_rolling(name: &str) -> Problem {
+    let detail = format!("{name} is still being restarted, one instance after another; nothing was changed");
+    let problem = Problem::new(ProblemKind::TimedOut, detail);
+    problem.with_hint(format!("wait longer, or end the restart: musterctl stop {name}"))
 }
 
 fn check(program: &ProgramSpec, number: u32) -> Result<(), Problem> {

@@ -47,7 +47,7 @@ impl Witness {
                 Ok(())
             }
             Effect::StartProbe { run, probe, .. } => self.sees_check(*run, *probe),
-            Effect::AwaitContact { .. } => Ok(()),
+            Effect::AwaitContact { instance } => self.sees_wait(instance.0 as usize),
             Effect::StopProbes { run } => {
                 let Some(one) = self.watched.iter_mut().find(|one| one.run.as_ref().is_some_and(|it| it.id == *run))
                 else {
@@ -78,6 +78,17 @@ impl Witness {
                 Ok(())
             }
         }
+    }
+
+    /// It waits for a client when nothing else is missing.
+    fn sees_wait(&mut self, id: usize) -> Result<(), Broken> {
+        let missing = self.missing(id);
+        let one = &mut self.watched[id];
+        promise!(one.program.start_on == StartOn::Connection, "instance {id} waits for a client, and starts at boot");
+        promise!(one.is_wanted && one.run.is_none(), "instance {id} waits for a client: {one:?}");
+        promise!(missing.is_empty(), "instance {id} waits for a client before what it depends on holds: {missing:?}");
+        one.awaits_contact = true;
+        Ok(())
     }
 
     pub(super) fn sees_spawn(&mut self, now: Time, run: RunId, id: usize) -> Result<(), Broken> {
@@ -149,7 +160,9 @@ impl Witness {
     pub(super) fn sees_check(&mut self, run: RunId, probe: usize) -> Result<(), Broken> {
         let Some(one) = self.of_run(run) else { return Err(format!("a check of {run:?}, of which nothing is left")) };
         let (state, count) = (one.state, one.spec.probes.len());
-        let has_probe = one.spec.check(probe).is_some();
+        // Its process may be of an earlier configuration, and has the readiness rule of that.
+        let ready = one.run.as_ref().and_then(|run| run.spec.ready.clone());
+        let has_probe = InstanceSpec { ready, ..InstanceSpec::clone(&one.spec) }.check(probe).is_some();
         let Some(run) = &mut one.run else { return Ok(()) };
         promise!(has_probe, "a check {probe} of {run:?}, which has {count}");
         promise!(run.has_main && run.is_executed, "a check of {run:?}, which is not running");
@@ -325,7 +338,13 @@ impl Witness {
     pub(super) fn sees_event(&mut self, now: Time, event: &Event) -> Result<(), Broken> {
         match event {
             Event::State { instance, from, to, .. } => {
+                let is_held = self.is_in_restart(instance.0 as usize);
                 let one = &mut self.watched[instance.0 as usize];
+                // It has served its client: the next one's run is no restart that others follow.
+                let is_idle = matches!(from, State::Starting | State::Running) && *to == State::Waiting && !is_held;
+                if is_idle && one.program.start_on == StartOn::Connection {
+                    one.was_asked = None;
+                }
                 promise!(one.state == *from, "{instance:?} goes from {from} to {to}, but it was {}", one.state);
                 let is_forgotten = self.boots_again && from.is_final() && *to == State::Stopped;
                 promise!(
@@ -333,6 +352,7 @@ impl Witness {
                     "{instance:?} goes from {from} to {to}"
                 );
                 one.state = *to;
+                one.awaits_contact &= *to == State::Waiting;
             }
             Event::Ended(ended) => {
                 let one = &mut self.watched[ended.instance.0 as usize];
@@ -363,13 +383,16 @@ impl Witness {
                 let run = self.of_run(*run).and_then(|one| one.run.as_mut());
                 run.into_iter().for_each(|run| run.is_healthy = *health == Health::Healthy);
             }
-            Event::Retry { verdict, .. } => {
+            Event::Retry { instance, verdict, .. } => {
                 if matches!(&**verdict, Verdict::Again(again) if again.rule == DelayRule::RestartAll) {
                     let all = 0..self.watched.len();
                     let ids: Vec<usize> =
                         all.filter(|&id| self.watched[id].is_wanted && !self.watched[id].is_leaving).collect();
-                    if ids.len() > 1 {
-                        self.begin_batch(&ids, true);
+                    let mut together = self.those_restarted_together(Verb::Restart, &ids);
+                    let ended = instance.0 as usize;
+                    together.extend((!together.contains(&ended)).then_some(ended));
+                    if together.len() > 1 {
+                        self.begin_batch(&together, true);
                     }
                 }
             }

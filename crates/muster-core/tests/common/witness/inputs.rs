@@ -67,9 +67,11 @@ impl Witness {
             }
             Input::TimeLost { by } => self.loses(*by),
             Input::Due { .. } | Input::DueMissed { .. } => {}
+            Input::Contacted { instance } => {
+                self.watched.get_mut(instance.0 as usize).into_iter().for_each(|one| one.awaits_contact = false);
+            }
             Input::OutOfMemory { .. }
             | Input::Ready { .. }
-            | Input::Contacted { .. }
             | Input::LeftContact { .. }
             | Input::HookFinished { .. }
             | Input::LeftBehind { .. }
@@ -158,10 +160,27 @@ impl Witness {
     pub(super) fn missing(&self, id: usize) -> Vec<(usize, DependencyCondition)> {
         let mut missing = Vec::new();
         for (need, condition) in self.kinship.needs(&self.watched[id].program.name) {
-            let unmet = self.ids_of(need).into_iter().filter(|&need| !self.watched[need].meets(condition));
+            let is_unmet = |&need: &usize| !self.watched[need].meets(condition) || self.is_to_be_restarted(need);
+            let unmet = self.ids_of(need).into_iter().filter(is_unmet);
             missing.extend(unmet.map(|need| (need, condition)));
         }
         missing
+    }
+
+    /// Whether it is restarted together with others.
+    pub(super) fn is_in_restart(&self, id: usize) -> bool {
+        let batch = self.watched[id].batch.map(|batch| &self.batches[batch]);
+        batch.is_some_and(|batch| batch.is_restart && batch.members.len() > 1)
+    }
+
+    /// Whether it waits for a client no longer, but for the others of its restart to be down.
+    fn is_to_be_restarted(&self, id: usize) -> bool {
+        let one = &self.watched[id];
+        let is_going_on = |batch: usize| {
+            let it = &self.batches[batch];
+            it.is_restart && !it.is_released && it.members.len() > 1 && self.members(batch).any(|one| one.run.is_some())
+        };
+        one.awaits_contact && one.batch.is_some_and(is_going_on)
     }
 
     pub(super) fn with_those_that_restart_with(&self, ids: &[usize]) -> Vec<usize> {
@@ -212,7 +231,7 @@ impl Witness {
         let mut programs: BTreeMap<String, Candidate> = BTreeMap::new();
         for one in &self.watched {
             let name = one.program.name.clone();
-            let rank = self.kinship.rank(&name, one.program.priority);
+            let rank = self.kinship.rank(&name, one.program.rank());
             let unit = one.program.stop_unit().to_owned();
             programs.entry(name.clone()).or_insert(Candidate { name, unit, rank });
         }

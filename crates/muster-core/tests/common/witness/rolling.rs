@@ -36,7 +36,8 @@ impl Witness {
             let is_end = step.outcome != StepOutcome::Done;
             let name = self.watched[id].program.name.clone();
             self.rolling.retain(|&other| other != id && !(is_end && self.watched[other].program.name == name));
-            self.rolled.extend((step.outcome == StepOutcome::Done).then_some(id));
+            // One that fails ends the roll, and has had another process, too.
+            self.rolled.extend((step.outcome != StepOutcome::Cancelled).then_some(id));
             return Ok(());
         }
         let one = &self.watched[id];
