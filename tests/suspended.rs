@@ -96,7 +96,7 @@ fn no_exit_is_lost_among_stops() {
     }
 }
 
-/// A program that is stopped and continued without end costs no more than the signals do.
+/// A program that is stopped and continued without end costs the signals and nothing else.
 #[test]
 fn restless_programs_keep_nothing_waiting() {
     let script = "sleep 1000 & p=$$!; while kill -STOP $$p; do kill -CONT $$p; done";

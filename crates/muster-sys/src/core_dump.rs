@@ -24,7 +24,7 @@ const MOST_NAMES: usize = 10_000;
 /// The kernel's limit of the name of a thread, without the NUL.
 const LONGEST_NAME: usize = 15;
 
-/// What `kernel.core_pattern` says.
+/// The meaning of `kernel.core_pattern`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pattern {
     /// A program of the host gets the core.

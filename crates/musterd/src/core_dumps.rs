@@ -1,4 +1,4 @@
-//! What became of the core of a process that crashed, in words.
+//! The core of a process that crashed, in words: where it is, or why there is none.
 //!
 //! The facts are recorded when the run ends, since the pattern may change later; the file is looked for when a client asks
 //! why, with the privileges of the program. For display only.
@@ -37,7 +37,7 @@ impl CoreDump {
         }
         let configured = spec.process.rlimits.iter().find(|rlimit| rlimit.resource == Resource::Core);
         let limit = configured.map_or_else(|| limits::soft(Resource::Core), |rlimit| rlimit.soft.unwrap_or(u64::MAX));
-        // Whoever shows this needs no more of it.
+        // No more of it is shown.
         let process = ProcessSpec {
             user: spec.process.user.clone(),
             directory: spec.process.directory.clone(),
@@ -53,7 +53,7 @@ impl CoreDump {
         })
     }
 
-    /// What became of it, in a sentence; `None` if its file must be looked for.
+    /// Where it is, or why there is none, in a sentence; `None` if its file must be looked for.
     pub(crate) fn in_words(&self) -> Option<String> {
         Some(match (&self.pattern, self.was_written) {
             (None, true) => "core dump: the kernel reports one, and core_pattern says where".to_owned(),

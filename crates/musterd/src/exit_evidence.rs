@@ -58,7 +58,7 @@ impl ExitEvidence {
         remember(&mut self.cores, run, dump);
     }
 
-    /// What is known about the core of this run, if it crashed.
+    /// The facts about the core of this run, if it crashed.
     pub(crate) fn core(&self, run: RunId) -> Option<&CoreDump> {
         self.cores.get(&run)
     }

@@ -31,7 +31,7 @@ impl Drop for Counted {
     }
 }
 
-/// What became of it, in a sentence.
+/// Where it is, or why there is none, in a sentence.
 pub(super) async fn in_words(dump: CoreDump) -> String {
     if let Some(words) = dump.in_words() {
         return words;
