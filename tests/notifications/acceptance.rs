@@ -36,7 +36,7 @@ fn acceptance_crashes_without_end_and_a_server_that_hangs() {
     for with in [false, true] {
         let server = Server::doing(&[Does::Reset, Does::Hang, Does::Answer("500 Oops"), OK]);
         let notifier = format!(
-            "{}[notify.all]\non = [\"exit\", \"restart\"]\nevery = 0\nretries = 0\ntimeout = \"100ms\"\nwebhook = \"{}\"\n",
+            "{}[notify.each]\non = [\"exit\", \"restart\"]\nevery = 0\nretries = 0\ntimeout = \"100ms\"\nwebhook = \"{}\"\n",
             notify(&server, "on = \"exit\"\nevery = \"1s\"\ntimeout = \"1s\""),
             server.url()
         );
@@ -59,8 +59,8 @@ fn acceptance_crashes_without_end_and_a_server_that_hangs() {
         );
         daemon.ctl_well(&["stop", "all"]);
         if with {
-            let counted = |what: &str| figure(&daemon, what, "all");
-            println!("all: sent {}, failed {}, dropped {}", counted("sent"), counted("failed"), counted("dropped"));
+            let counted = |what: &str| figure(&daemon, what, "each");
+            println!("each: sent {}, failed {}, dropped {}", counted("sent"), counted("failed"), counted("dropped"));
         }
         daemon.finish();
     }

@@ -301,7 +301,9 @@ mod tests {
 
     fn filled(count: u64) -> EventRing {
         let mut ring = EventRing::beginning_with(1000, 1);
-        (0..count).for_each(|number| drop(ring.publish(None, published(number))));
+        for number in 0..count {
+            ring.publish(None, published(number));
+        }
         ring
     }
 
@@ -346,7 +348,9 @@ mod tests {
         for instance in [1, 2, 1, 2] {
             ring.publish(of(instance), published(0));
         }
-        (0..100_000).for_each(|number| ring.publish(of(3), published(number)));
+        for number in 0..100_000 {
+            ring.publish(of(3), published(number));
+        }
         ring.publish(of(1), published(0));
         let kept =
             |instance| ring.ring.iter().filter(|place| place.of == of(instance) && place.published.is_some()).count();
@@ -361,16 +365,22 @@ mod tests {
     #[test]
     fn who_has_not_had_its_share_gets_it_back_from_those_with_more() {
         let mut ring = EventRing::beginning_with(1000, 3);
-        (0..5000).for_each(|number| ring.publish(of(3), published(number)));
+        for number in 0..5000 {
+            ring.publish(of(3), published(number));
+        }
         let share = FEWEST / 4;
         for instance in [1, 2] {
-            (0..1000).for_each(|number| ring.publish(of(instance), published(number)));
+            for number in 0..1000 {
+                ring.publish(of(instance), published(number));
+            }
         }
         let kept = |ring: &EventRing, instance| ring.shares.get(&of(instance)).map_or(0, VecDeque::len);
         assert_eq!([1, 2, 3].map(|instance| kept(&ring, instance)), [share, share, FEWEST - 2 * share]);
         ring.make_room(FEWEST);
         assert_eq!(ring.crowded.len(), 3, "with more instances a share is smaller");
-        (0..10_000).for_each(|number| ring.publish(of(number % 100), published(0)));
+        for number in 0..10_000 {
+            ring.publish(of(number % 100), published(0));
+        }
         assert_eq!(ring.ring.len() - ring.holes, ring.room);
         assert_eq!(ring.shares.values().map(VecDeque::len).sum::<usize>(), ring.room);
     }
