@@ -387,6 +387,7 @@ fn build_program<'t>(
         kind: rules.kind,
         autostart: rules.autostart,
         start_on: rules.start_on,
+        start_delay: rules.start_delay,
         restart: rules.restart_policy(),
         schedule: rules.schedule(&daemon.spec.timezone),
         startsecs: rules.startsecs,

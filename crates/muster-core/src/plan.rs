@@ -152,6 +152,7 @@ fn has_same_rules(was: &ProgramSpec, program: &ProgramSpec) -> bool {
         kind,
         autostart,
         start_on,
+        start_delay,
         restart,
         schedule,
         startsecs,
@@ -181,6 +182,7 @@ fn has_same_rules(was: &ProgramSpec, program: &ProgramSpec) -> bool {
         && was.kind == *kind
         && was.autostart == *autostart
         && was.start_on == *start_on
+        && was.start_delay == *start_delay
         && was.restart == *restart
         && was.schedule == *schedule
         && was.startsecs == *startsecs

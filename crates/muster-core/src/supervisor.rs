@@ -10,6 +10,7 @@ mod commands;
 mod depend;
 mod ending;
 mod on_exit;
+mod queue;
 mod reload;
 mod rolling;
 mod schedule;
@@ -68,6 +69,9 @@ pub struct Supervisor {
     deadlines: BTreeSet<(Time, InstanceId)>,
     armed: Vec<Option<Time>>,
     live: usize,
+    /// Number of instances that are STARTING, and of those that wait for their turn to start.
+    starting: usize,
+    queued: usize,
     unsettled: usize,
     #[serde(skip)]
     effects: VecDeque<Effect>,
@@ -108,6 +112,8 @@ impl Supervisor {
             runs: HashMap::new(),
             deadlines: BTreeSet::new(),
             live: 0,
+            starting: 0,
+            queued: 0,
             unsettled: 0,
             effects: VecDeque::new(),
             changes: VecDeque::new(),
@@ -133,7 +139,7 @@ impl Supervisor {
             Input::Commanded { request, select, verb, wait, by } => {
                 self.command(now, (request, by), &select, verb, wait);
             }
-            Input::RequestExpired { request } => self.expire(request),
+            Input::RequestExpired { request } => self.expire(now, request),
             Input::ShutdownAsked { reason, timeout } => self.ask_shutdown(now, reason, timeout),
             Input::Spawned { run } => self.tell_run(now, run, |instance, turn| instance.executed(turn)),
             Input::SpawnFailed { run, error } => {
@@ -291,7 +297,9 @@ impl Supervisor {
     /// instances.
     fn tell(&mut self, now: Time, id: InstanceId, act: impl FnOnce(&mut Instance, &mut Turn<'_>)) {
         let place = self.place(id);
+        let has_room = self.has_room();
         let instance = &mut self.instances[place];
+        let (was_starting, was_queued) = (instance.state() == State::Starting, instance.awaits_turn());
         let (run_before, was_settled) = (instance.run(), instance.state().is_final());
         let began_before = instance.run_began().and(run_before);
         let stop_began = instance.stop_began();
@@ -302,6 +310,7 @@ impl Supervisor {
             next_run: &mut self.next_run,
             all_restarted: self.all_restarted,
             is_blocked: self.graph.is_blocked(place),
+            has_room,
             random: &mut self.random,
         };
         act(instance, &mut turn);
@@ -319,6 +328,8 @@ impl Supervisor {
                 shutdown.note_stop(id, stop_began.map(|began| now.since(began)));
             }
         }
+        self.starting = self.starting + usize::from(instance.state() == State::Starting) - usize::from(was_starting);
+        self.queued = self.queued + usize::from(instance.awaits_turn()) - usize::from(was_queued);
         self.unsettled = self.unsettled + usize::from(was_settled) - usize::from(instance.state().is_final());
         if let Some(shutdown) = self.shutdown.as_mut().filter(|_| instance.was_killed()) {
             shutdown.note_killed(id);
@@ -336,9 +347,9 @@ impl Supervisor {
     }
 
     /// Replies to a request with its progress: pending, or waiting for certain conditions.
-    fn expire(&mut self, request: RequestId) {
+    fn expire(&mut self, now: Time, request: RequestId) {
         let blocked = self.requests.pending(request).filter(|&id| self.graph.is_blocked(self.place(id)));
-        let waiting: HashMap<InstanceId, Vec<String>> = blocked.map(|id| (id, self.waiting_for(id))).collect();
+        let waiting: HashMap<InstanceId, Vec<String>> = blocked.map(|id| (id, self.waiting_for(id, now))).collect();
         let finished = self.requests.expire(request, |id| match waiting.get(&id) {
             Some(on) if !on.is_empty() => Failure::Waiting(on.clone()),
             _ => Failure::Pending,
@@ -456,7 +467,7 @@ impl Supervisor {
                 }
                 self.follow_essential_end(now, change.instance);
                 self.follow_restart_of_all(now, change.instance);
-                self.tell_of_vain_waits(&change);
+                self.tell_of_vain_waits(now, &change);
                 if !self.rolls.is_idle() {
                     self.rolls.stir();
                 }
@@ -468,6 +479,8 @@ impl Supervisor {
                 self.restart_with(now, id);
             } else if self.graph.has_unblocked() {
                 self.start_unblocked(now);
+            } else if let Some(id) = self.next_in_queue() {
+                self.tell(now, id, |instance, turn| instance.take_turn(turn));
             } else if self.rolls.take_stirred() {
                 self.advance_rolls(now);
             } else {

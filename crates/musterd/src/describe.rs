@@ -49,7 +49,7 @@ pub(crate) fn describe(shared: &Shared, instance: &Instance, now: Time) -> Strin
             None => "waiting for its time".to_owned(),
         },
         State::Waiting => {
-            format!("waiting for {}", shared.supervisor.borrow().waiting_for(instance.id()).join(" and "))
+            format!("waiting for {}", shared.supervisor.borrow().waiting_for(instance.id(), now).join(" and "))
         }
         State::Stopped if instance.past().next_back().is_none() => "not started".to_owned(),
         State::Stopped if instance.was_stopped_for_failure() => {

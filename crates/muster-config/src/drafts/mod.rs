@@ -30,6 +30,7 @@ pub(crate) mod scheduling;
 pub(crate) mod secrets;
 pub(crate) mod sockets;
 pub(crate) mod source;
+pub(crate) mod start_delay;
 pub(crate) mod syslog;
 pub(crate) mod tls;
 pub(crate) mod users;

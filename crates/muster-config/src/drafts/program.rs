@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use muster_spec::{
     Essential, Exceeded, ExitRules, Forget, Judged, Kind, Leftovers, Limit, Preset, ProgramSpec, Reset, RestartPolicy,
-    RestartWhen, Signal, Span, StartFailures, StartOn, StopKill, StopScope, StopSpec,
+    RestartWhen, Signal, Span, StartDelay, StartFailures, StartOn, StopKill, StopScope, StopSpec,
 };
 
 use crate::diagnostic::{Place, Report, Severity};
@@ -34,6 +34,7 @@ pub(crate) struct Rules {
     pub(crate) schedule: Option<ScheduleDraft>,
     pub(crate) autostart: bool,
     pub(crate) start_on: StartOn,
+    pub(crate) start_delay: StartDelay,
     /// The policy where neither a preset nor a key says otherwise.
     base: RestartPolicy,
     pub(super) when: RestartWhen,
@@ -80,6 +81,7 @@ impl Default for Rules {
             schedule: None,
             autostart: true,
             start_on: StartOn::Boot,
+            start_delay: StartDelay::NONE,
             base: RestartPolicy::DEFAULT,
             when: RestartPolicy::DEFAULT.when,
             docker_limit: None,
@@ -127,6 +129,7 @@ impl Rules {
             schedule: program.schedule.as_deref().map(ScheduleDraft::of),
             autostart: program.autostart,
             start_on: program.start_on,
+            start_delay: program.start_delay,
             base: program.restart,
             when: program.restart.when,
             forgives_on_start: program.restart.forgive_on_start,
@@ -155,6 +158,7 @@ impl Rules {
             kind: self.kind,
             autostart: self.autostart,
             start_on: self.start_on,
+            start_delay: self.start_delay,
             restart: self.restart_policy(),
             schedule: self.schedule(timezone),
             startsecs: self.startsecs,

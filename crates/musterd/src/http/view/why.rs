@@ -164,10 +164,10 @@ fn next(supervisor: &Supervisor, instance: &Instance, now: Time) -> String {
             None => "it starts again as soon as the processes that its last run left behind have exited".to_owned(),
         },
         State::Waiting if instance.awaits_contact() => {
-            format!("it starts with {}", supervisor.waiting_for(instance.id()).join(", "))
+            format!("it starts with {}", supervisor.waiting_for(instance.id(), now).join(", "))
         }
         State::Waiting => {
-            format!("it starts as soon as this holds: {}", supervisor.waiting_for(instance.id()).join(", and "))
+            format!("it starts as soon as this holds: {}", supervisor.waiting_for(instance.id(), now).join(", and "))
         }
         State::Starting | State::Running if instance.is_failing() => {
             "it is being stopped because of a failure".to_owned()
