@@ -13,7 +13,7 @@ use muster_spec::{
 use crate::drafts::backoff::BackoffDraft;
 use crate::drafts::checks::HttpDraft;
 use crate::drafts::control::ControlDraft;
-use crate::drafts::daemon::DaemonDraft;
+use crate::drafts::daemon::{DaemonDraft, MOST_STARTS};
 use crate::drafts::hooks::HookDraft;
 use crate::drafts::identities::IdentityDraft;
 use crate::drafts::instance::Parts;
@@ -405,6 +405,16 @@ pub static KEYS: &[Key] = &[
     ),
     key(
         Table::Musterd,
+        "max_parallel_starts",
+        "number",
+        "0",
+        "the most instances that may be STARTING at a time; others wait in WAITING, those with the lowest `priority` first, and \
+         retries after all of them. 0 is without limit",
+        Reader::Daemon(DaemonDraft::max_parallel_starts),
+    )
+    .shaped(Shape::Whole(0, MOST_STARTS)),
+    key(
+        Table::Musterd,
         "pidfile",
         "path",
         "\"\"",
@@ -490,7 +500,9 @@ pub static KEYS: &[Key] = &[
         "state_dir",
         "path",
         "\"\"",
-        "the directory for state that survives restarts: the last good texts of sources; empty keeps nothing",
+        "the directory for what survives restarts of the container: programs stopped by hand with `unless-stopped`, live scales, \
+         when schedules ran, `once`, the last runs of each instance, and the last good texts of sources. Its mode must be 0700. \
+         Empty keeps nothing",
         Reader::Daemon(DaemonDraft::state_dir),
     ),
     key(
@@ -754,6 +766,24 @@ pub static KEYS: &[Key] = &[
         Rules::start_on,
     )
     .shaped(Shape::Words(&StartOn::WORDS)),
+    rules(
+        "start_delay",
+        "duration, or table",
+        "\"0s\"",
+        "wait this long before the first run after a start, in WAITING, once its dependencies hold; not before a retry or a \
+         restart. A second `musterctl start` ends the wait. `{ delay = \"2s\", stagger = \"500ms\" }` adds `stagger` for each \
+         instance before it",
+        Rules::read_start_delay,
+    )
+    .shaped(Shape::Special(shape::start_delay)),
+    rules(
+        "once",
+        "boolean",
+        "false",
+        "run a oneshot until it has succeeded once, and not again while `state_dir` is kept and its command is the same: it is \
+         EXITED from the start, and `completed` holds. `musterctl start` runs it anyway",
+        Rules::read_once,
+    ),
     rules(
         "restart",
         "word",

@@ -256,6 +256,16 @@ pub(crate) fn recycle_after() -> Value {
     json!({ "anyOf": [reference("duration"), table] })
 }
 
+/// `start_delay`: a duration, or a table.
+pub(crate) fn start_delay() -> Value {
+    let table = json!({
+        "type": "object",
+        "properties": { "delay": reference("duration"), "stagger": reference("duration") },
+        "additionalProperties": false,
+    });
+    json!({ "anyOf": [reference("duration"), table] })
+}
+
 /// `schedule`: a text, several, or a table with them.
 pub(crate) fn schedule() -> Value {
     let texts = one_or_several(&json!({ "type": "string" }));
@@ -266,7 +276,7 @@ pub(crate) fn schedule() -> Value {
             "timezone": { "type": "string" },
             "overlap": or_interpolated(json!({ "enum": Overlap::WORDS })),
             "jitter": reference("duration"),
-            "missed": or_interpolated(json!({ "enum": ["skip"] })),
+            "missed": or_interpolated(json!({ "enum": ["skip", "once"] })),
             "run_on_start": or_interpolated(json!({ "type": "boolean" })),
         },
         "required": ["cron"],

@@ -14,7 +14,7 @@ use std::time::Duration;
 use common::{Here, instance, only, pairs_of, program, seconds, spec};
 use muster_spec::{
     CheckSpec, DependencyCondition, HostPort, HttpCheck, OnFailure, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec,
-    Recycle, Rolling, RollingWait, Url,
+    Recycle, Rolling, RollingWait, StartDelay, Url,
 };
 
 /// A program's dependencies, as `db:ready`.
@@ -132,6 +132,19 @@ fn probes_have_the_defaults_and_the_fields_of_kubernetes() {
     };
     assert_eq!(probe("up"), up);
     assert_eq!(probes.len(), 3);
+}
+
+#[test]
+fn a_start_delay_is_a_duration_or_a_table() {
+    let delay = |value: &str| only(&format!("start_delay = {value}")).start_delay;
+    let of = |millis, stagger| StartDelay {
+        delay: std::time::Duration::from_millis(millis),
+        stagger: std::time::Duration::from_millis(stagger),
+    };
+    assert_eq!((only("").start_delay, delay("\"0s\""), delay("{}")), (StartDelay::NONE, StartDelay::NONE, of(0, 0)));
+    assert_eq!((delay("\"2s\""), delay("1.5")), (of(2000, 0), of(1500, 0)));
+    assert_eq!(delay("{ delay = \"2s\", stagger = \"500ms\" }"), of(2000, 500));
+    assert_eq!(of(2000, 500).of(3), seconds(2) + of(1500, 0).delay);
 }
 
 #[test]

@@ -49,13 +49,14 @@ fn the_daemon_and_its_socket_have_their_defaults_and_their_keys() {
     let set = spec(
         "[musterd]\nloglevel = \"${LEVEL:-debug}\"\nlogformat = \"json\"\nlogfile = \"/l\"\nshutdown_timeout = \"1m\"
         shutdown = \"serial\"\nexit_status = \"failures\"\nsecond_signal = \"interrupt\"
-        exit_when_done = false\npidfile = \"/p\"\numask = \"077\"\ndirectory = \"/d\"
+        exit_when_done = false\nmax_parallel_starts = 4\npidfile = \"/p\"\numask = \"077\"\ndirectory = \"/d\"
         [http]\nsocket = \"\"\nmode = \"0660\"\nowner = \"a:b\"\nallow_users = [\"c\", 7]\nreadonly_users = \"d\"
         [program.web]\ncommand = \"x\"",
     );
     let daemon = set.daemon;
     assert_eq!((daemon.log_level, daemon.log_format), (LogLevel::Debug, LogFormat::Json));
     assert_eq!((daemon.log_file, daemon.pidfile), (Some(PathBuf::from("/l")), Some(PathBuf::from("/p"))));
+    assert_eq!(daemon.max_parallel_starts, 4);
     assert_eq!((daemon.shutdown_timeout, daemon.exit_when_done), (ShutdownBudget::Within(seconds(60)), false));
     let rules = (daemon.shutdown_order, daemon.exit_status, daemon.second_signal);
     assert_eq!(rules, (ShutdownOrder::Serial, ExitStatus::Failures, SecondSignal::Interrupt));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use muster_spec::{
     Essential, ExitRules, Hooks, InstanceSpec, Kind, Leftovers, Numprocs, ProcessSpec, ProgramSpec, RestartPolicy,
 };
-use muster_spec::{StartOn, StopKill, StopScope, StopSpec};
+use muster_spec::{StartDelay, StartOn, StopKill, StopScope, StopSpec};
 
 /// Stands for the program of an instance that is being restored.
 pub(crate) fn no_program() -> Arc<ProgramSpec> {
@@ -23,6 +23,8 @@ pub(crate) fn no_program() -> Arc<ProgramSpec> {
         kind: Kind::Service,
         autostart: false,
         start_on: StartOn::Boot,
+        start_delay: StartDelay::NONE,
+        once: false,
         restart: RestartPolicy::DEFAULT,
         startsecs: Duration::ZERO,
         max_runtime: None,

@@ -152,6 +152,8 @@ fn has_same_rules(was: &ProgramSpec, program: &ProgramSpec) -> bool {
         kind,
         autostart,
         start_on,
+        start_delay,
+        once,
         restart,
         schedule,
         startsecs,
@@ -181,6 +183,8 @@ fn has_same_rules(was: &ProgramSpec, program: &ProgramSpec) -> bool {
         && was.kind == *kind
         && was.autostart == *autostart
         && was.start_on == *start_on
+        && was.start_delay == *start_delay
+        && was.once == *once
         && was.restart == *restart
         && was.schedule == *schedule
         && was.startsecs == *startsecs

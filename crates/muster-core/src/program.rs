@@ -79,6 +79,7 @@
 //! - `post_stop`, after `TreeGone`, delays STOPPED and the next spawn. The state is entered before it.
 //!
 //! A program with a schedule ([`schedule`]) is WAITING for its time instead of being spawned by the start of the daemon.
+//! `start_delay` ([`start_delay`]) and `max_parallel_starts` ([`queue`]) also have a start wait in WAITING.
 //! With `start_on = "connection"` ([`contact`]) a start also waits, in WAITING, for a client, and an exit with success leads
 //! there instead of EXITED or BACKOFF. A delay that is over starts the next run at once, as above.
 
@@ -89,8 +90,11 @@ mod contact;
 mod ending;
 mod hooks;
 mod life;
+mod memory;
+mod queue;
 mod run;
 mod schedule;
+mod start_delay;
 mod stopping;
 mod view;
 
@@ -112,9 +116,10 @@ use crate::restart::Tally;
 use crate::time::Time;
 use crate::timers::{Slot, Timers};
 
+use queue::Queued;
 use run::{Run, Stage};
-
 use schedule::Job;
+use start_delay::{StartDelay, Waits};
 
 pub(crate) use ending::FinalEnd;
 pub use run::PastRun;
@@ -138,6 +143,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) all_restarted: Option<Time>,
     /// Whether its program has a dependency that does not hold.
     pub(crate) is_blocked: bool,
+    /// Whether one more instance may be STARTING.
+    pub(crate) has_room: bool,
     pub(crate) random: &'a mut Random,
 }
 
@@ -163,8 +170,15 @@ pub struct Instance {
     is_held: bool,
     /// Whether it waits for a client and for nothing else.
     awaits_contact: bool,
+    start_delay: StartDelay,
+    /// Its place among those that wait for their turn to start, if it waits for that and for nothing else.
+    queued: Option<Queued>,
+    /// Whether it is WAITING before a retry.
+    is_retry: bool,
     is_leaving: bool,
     was_stopped_by_hand: bool,
+    /// Whether it has done its work, if that is to be done once.
+    is_done_once: bool,
     /// Whether the end of its run is final, because it is being stopped for a failed probe.
     fails_for_good: bool,
     /// Whether its last end restarts all programs; the supervisor has yet to do that.
@@ -196,8 +210,12 @@ impl Instance {
             last_failure: None,
             is_held: false,
             awaits_contact: false,
+            start_delay: StartDelay::Over,
+            queued: None,
+            is_retry: false,
             is_leaving: false,
             was_stopped_by_hand: false,
+            is_done_once: false,
             fails_for_good: false,
             wants_all_restarted: false,
             was_prepared: false,
@@ -225,13 +243,17 @@ impl Instance {
 
     /// Its earliest deadline.
     pub fn earliest_deadline(&self) -> Option<Time> {
-        self.timers.earliest().into_iter().chain(self.job.deadline()).min()
+        let others = self.job.deadline().into_iter().chain(self.start_delay_until());
+        self.timers.earliest().into_iter().chain(others).min()
     }
 
     /// Raises the goal. A run continues; a delay is cut short; an instance that is being stopped starts again
     /// afterwards.
-    pub(crate) fn start(&mut self, turn: &mut Turn<'_>) {
+    fn start(&mut self, turn: &mut Turn<'_>, waits: Waits) {
         let was_wanted = std::mem::replace(&mut self.goal, Goal::Up) == Goal::Up;
+        let was_delayed = self.start_delay != StartDelay::Over;
+        self.consider_start_delay(was_wanted, waits);
+        let hastened = was_delayed && self.start_delay == StartDelay::Over;
         self.was_stopped_by_hand = false;
         self.fails_for_good = false;
         let awaited = std::mem::take(&mut self.job.awaits_time);
@@ -244,7 +266,7 @@ impl Instance {
                 self.final_end = None;
                 self.begin_run_or_wait(turn);
             }
-            State::Waiting if awaited => {
+            State::Waiting if awaited || hastened => {
                 self.forgive();
                 self.begin_run_or_wait(turn);
             }
@@ -280,14 +302,19 @@ impl Instance {
 
     /// Raises the goal for a new run and resets the restart history; the supervisor stops the current run.
     pub(crate) fn restart(&mut self, turn: &mut Turn<'_>) {
+        self.renew(turn, Waits::Never);
+    }
+
+    fn renew(&mut self, turn: &mut Turn<'_>, waits: Waits) {
         self.forgive();
-        self.start(turn);
+        self.start(turn, waits);
     }
 
     /// Lowers the goal. A run continues until [`Instance::stop_run`]; a waiting instance is down at once.
     pub(crate) fn lower_goal(&mut self, turn: &mut Turn<'_>) {
         let was_wanted = std::mem::replace(&mut self.goal, Goal::Down) == Goal::Up;
         self.is_held = false;
+        self.start_delay = StartDelay::Over;
         if was_wanted {
             self.disarm(turn);
         }
@@ -413,7 +440,7 @@ impl Instance {
     /// Handles one deadline that is due. Returns false if there is none.
     pub(crate) fn handle_deadline(&mut self, turn: &mut Turn<'_>) -> bool {
         match self.timers.take_due(turn.now) {
-            None => return self.schedule_deadline(turn),
+            None => return self.start_delay_deadline(turn) || self.schedule_deadline(turn),
             Some(Slot::Start) => self.start_deadline(turn),
             // With leftovers of the last run, the next one starts when they are gone.
             Some(Slot::Delay) if self.run.is_some() => {}
@@ -437,6 +464,8 @@ impl Instance {
         let from = std::mem::replace(&mut self.state, to);
         self.since = turn.now;
         self.awaits_contact = false;
+        self.queued = None;
+        self.is_retry = to == State::Waiting && from == State::Backoff;
         if to == State::Running {
             self.timers.clear_for_running();
         } else {
@@ -464,7 +493,7 @@ impl Instance {
             awaits_contact: self.awaits_contact,
             is_ready: self.can_serve(),
             is_healthy: self.can_serve() && self.is_well(),
-            last_end: self.past.back().map(|past| (past.end.clone(), past.success)),
+            last_end: self.last_end(),
         }
     }
 }

@@ -17,6 +17,8 @@ pub struct Settings {
     pub second_signal: SecondSignal,
     /// Whether to exit when every autostarted program has exited and will not be restarted.
     pub exit_when_done: bool,
+    /// The most instances that are STARTING at a time; 0 is without limit.
+    pub max_parallel_starts: u32,
 }
 
 impl Settings {
@@ -27,6 +29,7 @@ impl Settings {
         exit_status: ExitStatus::Cause,
         second_signal: SecondSignal::Hurry,
         exit_when_done: true,
+        max_parallel_starts: 0,
     };
 }
 
@@ -38,6 +41,7 @@ impl From<&DaemonSpec> for Settings {
             exit_status: daemon.exit_status,
             second_signal: daemon.second_signal,
             exit_when_done: daemon.exit_when_done,
+            max_parallel_starts: daemon.max_parallel_starts,
         }
     }
 }

@@ -9,7 +9,9 @@ pub(crate) mod checkpoint;
 mod commands;
 mod depend;
 mod ending;
+mod memory;
 mod on_exit;
+mod queue;
 mod reload;
 mod rolling;
 mod schedule;
@@ -32,8 +34,9 @@ use crate::cause::ShutdownReason;
 use crate::effect::{Effect, Input};
 use crate::graph::Graph;
 use crate::health::{Health, ProbeOutcome, Readiness};
+use crate::memory::Memory;
 use crate::order::start_order;
-use crate::program::{Instance, Start, Turn};
+use crate::program::{Instance, Turn};
 use crate::random::Random;
 use crate::request::{Change, Failure, Outcome, RequestId, Requests};
 use crate::rolling::Rolls;
@@ -68,6 +71,9 @@ pub struct Supervisor {
     deadlines: BTreeSet<(Time, InstanceId)>,
     armed: Vec<Option<Time>>,
     live: usize,
+    /// Number of instances that are STARTING, and of those that wait for their turn to start.
+    starting: usize,
+    queued: usize,
     unsettled: usize,
     #[serde(skip)]
     effects: VecDeque<Effect>,
@@ -75,6 +81,8 @@ pub struct Supervisor {
     changes: VecDeque<Change>,
     /// Instances whose run has just started, if other instances may depend on that.
     begun: VecDeque<InstanceId>,
+    /// The memory of instances of an earlier life that are not there yet.
+    remembered: Vec<Memory>,
     batches: Batches,
     requests: Requests,
     rolls: Rolls,
@@ -108,10 +116,13 @@ impl Supervisor {
             runs: HashMap::new(),
             deadlines: BTreeSet::new(),
             live: 0,
+            starting: 0,
+            queued: 0,
             unsettled: 0,
             effects: VecDeque::new(),
             changes: VecDeque::new(),
             begun: VecDeque::new(),
+            remembered: Vec::new(),
             requests: Requests::default(),
             rolls: Rolls::default(),
             shutdown: None,
@@ -129,11 +140,12 @@ impl Supervisor {
         }
         self.forget_those_that_left();
         match input {
+            Input::Remembered { instances } => self.remember(now, instances),
             Input::Booted => self.boot(now),
             Input::Commanded { request, select, verb, wait, by } => {
                 self.command(now, (request, by), &select, verb, wait);
             }
-            Input::RequestExpired { request } => self.expire(request),
+            Input::RequestExpired { request } => self.expire(now, request),
             Input::ShutdownAsked { reason, timeout } => self.ask_shutdown(now, reason, timeout),
             Input::Spawned { run } => self.tell_run(now, run, |instance, turn| instance.executed(turn)),
             Input::SpawnFailed { run, error } => {
@@ -226,6 +238,11 @@ impl Supervisor {
         deadline.chain(self.shutdown.as_ref().and_then(Shutdown::deadline)).min()
     }
 
+    /// The programs of the active configuration.
+    pub fn programs(&self) -> &[Arc<ProgramSpec>] {
+        &self.programs
+    }
+
     /// All instances in their current state, in the order of the configuration.
     pub fn snapshot(&self) -> &[Instance] {
         &self.instances
@@ -273,13 +290,12 @@ impl Supervisor {
 
 /// Whether an autostarted instance is ready, has succeeded or waits for a client, and any run of an instance is healthy.
 pub fn is_ready(instance: &Instance) -> bool {
-    let ended_well = || instance.past().next_back().is_some_and(|past| past.success);
     match instance.state() {
         _ if instance.is_leaving() || instance.program().schedule.is_some() => true,
         _ if instance.health() == Health::Unhealthy => false,
         _ if !instance.program().autostart => true,
         State::Running => instance.ready() == Readiness::Ready,
-        State::Exited => ended_well(),
+        State::Exited => instance.has_ended_well(),
         State::Waiting => instance.awaits_contact(),
         _ => false,
     }
@@ -291,7 +307,9 @@ impl Supervisor {
     /// instances.
     fn tell(&mut self, now: Time, id: InstanceId, act: impl FnOnce(&mut Instance, &mut Turn<'_>)) {
         let place = self.place(id);
+        let has_room = self.has_room();
         let instance = &mut self.instances[place];
+        let (was_starting, was_queued) = (instance.state() == State::Starting, instance.awaits_turn());
         let (run_before, was_settled) = (instance.run(), instance.state().is_final());
         let began_before = instance.run_began().and(run_before);
         let stop_began = instance.stop_began();
@@ -302,6 +320,7 @@ impl Supervisor {
             next_run: &mut self.next_run,
             all_restarted: self.all_restarted,
             is_blocked: self.graph.is_blocked(place),
+            has_room,
             random: &mut self.random,
         };
         act(instance, &mut turn);
@@ -319,6 +338,8 @@ impl Supervisor {
                 shutdown.note_stop(id, stop_began.map(|began| now.since(began)));
             }
         }
+        self.starting = self.starting + usize::from(instance.state() == State::Starting) - usize::from(was_starting);
+        self.queued = self.queued + usize::from(instance.awaits_turn()) - usize::from(was_queued);
         self.unsettled = self.unsettled + usize::from(was_settled) - usize::from(instance.state().is_final());
         if let Some(shutdown) = self.shutdown.as_mut().filter(|_| instance.was_killed()) {
             shutdown.note_killed(id);
@@ -336,9 +357,9 @@ impl Supervisor {
     }
 
     /// Replies to a request with its progress: pending, or waiting for certain conditions.
-    fn expire(&mut self, request: RequestId) {
+    fn expire(&mut self, now: Time, request: RequestId) {
         let blocked = self.requests.pending(request).filter(|&id| self.graph.is_blocked(self.place(id)));
-        let waiting: HashMap<InstanceId, Vec<String>> = blocked.map(|id| (id, self.waiting_for(id))).collect();
+        let waiting: HashMap<InstanceId, Vec<String>> = blocked.map(|id| (id, self.waiting_for(id, now))).collect();
         let finished = self.requests.expire(request, |id| match waiting.get(&id) {
             Some(on) if !on.is_empty() => Failure::Waiting(on.clone()),
             _ => Failure::Pending,
@@ -382,17 +403,6 @@ impl Supervisor {
 
     fn in_boot_order(&self, ids: impl IntoIterator<Item = InstanceId>) -> Vec<InstanceId> {
         start_order(ids.into_iter().map(|id| (id, self.instance(id).program().boot_order())))
-    }
-
-    fn boot(&mut self, now: Time) {
-        if self.is_shutting_down() {
-            return;
-        }
-        let wanted = self.instances.iter().filter(|instance| instance.program().autostart).map(Instance::id);
-        let wanted: Vec<InstanceId> = wanted.collect();
-        let mut all = self.needed_by(&wanted);
-        all.extend(wanted);
-        self.start_in_turn(now, self.in_boot_order(all), |_| Start::AtBoot);
     }
 
     /// Handles the result of a check, which may stop the instance or shut the daemon down.
@@ -456,7 +466,7 @@ impl Supervisor {
                 }
                 self.follow_essential_end(now, change.instance);
                 self.follow_restart_of_all(now, change.instance);
-                self.tell_of_vain_waits(&change);
+                self.tell_of_vain_waits(now, &change);
                 if !self.rolls.is_idle() {
                     self.rolls.stir();
                 }
@@ -468,6 +478,8 @@ impl Supervisor {
                 self.restart_with(now, id);
             } else if self.graph.has_unblocked() {
                 self.start_unblocked(now);
+            } else if let Some(id) = self.next_in_queue() {
+                self.tell(now, id, |instance, turn| instance.take_turn(turn));
             } else if self.rolls.take_stirred() {
                 self.advance_rolls(now);
             } else {

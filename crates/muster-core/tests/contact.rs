@@ -187,7 +187,10 @@ fn dependents_start_while_it_waits_and_it_starts_after_its_own_dependencies() {
     assert_eq!((play.state("web"), play.state("app")), (State::Waiting, State::Starting));
     let web = needs(lazy("web"), &[("db", DependencyCondition::Started)]);
     let mut play = Play::of([program("db"), web]);
-    assert_eq!((play.awaited, play.core.waiting_for(play.one("web").id())), (0, vec!["db to run".to_owned()]));
+    assert_eq!(
+        (play.awaited, play.core.waiting_for(play.one("web").id(), play.now)),
+        (0, vec!["db to run".to_owned()])
+    );
     play.hand(Input::Spawned { run: play.run("db") });
     play.later(s(1));
     assert_eq!(play.awaited, 1);

@@ -15,7 +15,7 @@ use muster_core::Instance;
 use muster_spec::{
     CheckSpec, ControlSpec, DaemonSpec, Essential, Growth, Hook, HookSpec, InstanceSpec, Jitter, Limit, ListenSpec,
     MemoryLimit, OutputSpec, Preset, ProbeSpec, ProgramSpec, ReadySpec, Recycle, Reset, RestartPolicy, Role, Rolling,
-    Sink, Target, TlsSpec, UserSpec,
+    Sink, StartDelay, Target, TlsSpec, UserSpec,
 };
 use serde_json::{Map, Value, json};
 
@@ -32,6 +32,8 @@ pub fn configuration(instance: &Instance, in_force: &InForce, reader: Reader) ->
         kind,
         autostart,
         start_on,
+        start_delay,
+        once,
         restart,
         schedule,
         startsecs,
@@ -65,6 +67,8 @@ pub fn configuration(instance: &Instance, in_force: &InForce, reader: Reader) ->
     put("type", json!(kind.name()));
     put("autostart", json!(autostart));
     put("start_on", json!(start_on.name()));
+    put("start_delay", delay(*start_delay));
+    put("once", json!(once));
     put("restart", json!(restart.when.name()));
     put("schedule", schedule.as_deref().map_or(Value::Null, schedule::schedule));
     put("startretries", startretries(restart.limit));
@@ -172,6 +176,7 @@ fn daemon_keys(daemon: &DaemonSpec) -> Value {
         rpc_during_shutdown,
         least_limits: _,
         exit_when_done,
+        max_parallel_starts,
         user: own_user,
         pidfile,
         umask,
@@ -197,6 +202,7 @@ fn daemon_keys(daemon: &DaemonSpec) -> Value {
         "second_signal": second_signal.name(),
         "rpc_during_shutdown": rpc_during_shutdown.name(),
         "exit_when_done": exit_when_done,
+        "max_parallel_starts": max_parallel_starts,
         "user": own_user.as_ref().map(user),
         "pidfile": pidfile,
         "umask": format!("{:03o}", umask),
@@ -300,6 +306,10 @@ fn turns(Rolling { parallel, pause, wait }: Rolling) -> Value {
 
 fn recycle(Recycle { after, jitter }: Recycle) -> Value {
     json!({ "after": seconds(after), "jitter": seconds(jitter) })
+}
+
+fn delay(StartDelay { delay, stagger }: StartDelay) -> Value {
+    json!({ "delay": seconds(delay), "stagger": seconds(stagger) })
 }
 
 fn memory_max(limit: MemoryLimit) -> Value {

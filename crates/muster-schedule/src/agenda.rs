@@ -3,7 +3,8 @@
 //! A time is due if it has come within the last minute. If it passed earlier, because the clock was set forward or the daemon
 //! did not run, a fixed expression still runs within three hours, once, and any other waits for its next time: Debian's cron
 //! does the same. If the clock is set back, a fixed time that has come does not come again within three hours, and one that has
-//! not comes as if the clock had been right from the beginning. A step of less than a minute changes nothing, so that the
+//! not comes as if the clock had been right from the beginning. With `missed = "once"` a time that passed is always due, once,
+//! also one that passed before the job was armed ([`Agenda::recall`]). A step of less than a minute changes nothing, so that the
 //! corrections of a time server neither lose nor repeat a run.
 //!
 //! A look takes a bounded number of computations: a clock that is set forward by years passes millions of times of a thousand
@@ -13,7 +14,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::time::Duration;
 
-use muster_spec::{ScheduleSpec, ScheduleTimes};
+use muster_spec::{Missed, ScheduleSpec, ScheduleTimes};
 
 use crate::{Cron, Mistake};
 
@@ -58,6 +59,8 @@ struct Times {
     next: Option<i64>,
     /// While missed times are counted: the last one so far, and their number.
     counted: Option<(i64, u32)>,
+    /// Whether it is due however long ago its time came.
+    catches_up: bool,
 }
 
 /// A job one of whose times has come.
@@ -87,13 +90,22 @@ impl<K: Ord + Copy> Agenda<K> {
         for each in &schedule.times {
             if let ScheduleTimes::Cron { expression, timezone } = each {
                 let cron = Cron::new(expression, timezone)?;
-                times.push(Times { next: cron.after(now), seen: now, came: None, counted: None, cron });
+                let catches_up = schedule.missed == Missed::Once;
+                times.push(Times { next: cron.after(now), seen: now, came: None, counted: None, cron, catches_up });
             }
         }
         if !times.is_empty() {
             self.jobs.insert(job, Job { times, so_far: (false, 0) });
         }
         Ok(())
+    }
+
+    /// The times of a job since then have not been considered: nothing looked when they came.
+    pub fn recall(&mut self, job: K, since: i64) {
+        let times = self.jobs.get_mut(&job).into_iter().flat_map(|job| &mut job.times);
+        for times in times.filter(|times| since < times.seen) {
+            (times.seen, times.next, times.counted) = (since, times.cron.after(since), None);
+        }
     }
 
     /// Removes a job.
@@ -195,7 +207,7 @@ impl Times {
             }
         }
         (self.seen, self.came, self.next) = (now, Some(last), self.cron.after(now));
-        let is_due = now - last <= if self.cron.is_fixed() { FIXED } else { LATE };
+        let is_due = self.catches_up || now - last <= if self.cron.is_fixed() { FIXED } else { LATE };
         Some((is_due, count - u32::from(is_due)))
     }
 

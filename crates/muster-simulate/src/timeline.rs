@@ -202,7 +202,7 @@ impl Recorder {
         let what = match event {
             Event::State { instance, from, to, .. } => {
                 self.record_change(at, *instance, *from, *to);
-                let waits_for = if *to == State::Waiting { supervisor.waiting_for(*instance) } else { Vec::new() };
+                let waits_for = if *to == State::Waiting { supervisor.waiting_for(*instance, at) } else { Vec::new() };
                 return self.with_latest(*instance, |change| change.waits_for = waits_for);
             }
             Event::Ended(ended) => {

@@ -157,6 +157,7 @@ impl<'a> World<'a> {
             exit_status: spec.daemon.exit_status,
             second_signal: spec.daemon.second_signal,
             exit_when_done: spec.daemon.exit_when_done,
+            max_parallel_starts: spec.daemon.max_parallel_starts,
         };
         let supervisor = Supervisor::new(settings, &spec.programs, plan.seed);
         let inputs = VecDeque::from([Input::Booted]);

@@ -22,6 +22,7 @@ mod secrets;
 mod shutdown;
 mod socket;
 mod source;
+mod start_delay;
 mod stop;
 mod syslog;
 
@@ -58,6 +59,7 @@ pub use secrets::{CredentialSpec, SecretSpec};
 pub use shutdown::{ExitStatus, RpcDuringShutdown, SecondSignal, ShutdownBudget, ShutdownOrder};
 pub use socket::{SocketAddress, SocketKeep, SocketOptions, SocketSpec, StartOn, UnixKind};
 pub use source::{ApplyWhen, SourceAddress, SourceSpec, SourceTable, is_source_address};
+pub use start_delay::StartDelay;
 pub use stop::{Leftovers, StopKill, StopScope, StopSpec, StopStep};
 pub use syslog::{SyslogAddress, SyslogFacility, SyslogFormat, SyslogSpec};
 
@@ -132,6 +134,8 @@ pub struct DaemonSpec {
     pub least_limits: Vec<(Resource, u64)>,
     /// Whether to exit when every autostarted program has exited and will not be restarted.
     pub exit_when_done: bool,
+    /// The most instances that are STARTING at a time; 0 is without limit.
+    pub max_parallel_starts: u32,
     /// The user that the daemon becomes once its sockets are open; `None` stays the one that started it.
     pub user: Option<UserSpec>,
     /// File to write the daemon's PID to.
@@ -277,6 +281,10 @@ pub struct ProgramSpec {
     pub autostart: bool,
     /// Whether a start waits for a client.
     pub start_on: StartOn,
+    /// How long a start waits before the first run.
+    pub start_delay: StartDelay,
+    /// Whether it is done once, until its command is another one.
+    pub once: bool,
     /// When, how often and after which delay it is restarted.
     pub restart: RestartPolicy,
     /// When it is started by itself, if it is a job with a schedule.

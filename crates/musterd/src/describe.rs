@@ -49,13 +49,17 @@ pub(crate) fn describe(shared: &Shared, instance: &Instance, now: Time) -> Strin
             None => "waiting for its time".to_owned(),
         },
         State::Waiting => {
-            format!("waiting for {}", shared.supervisor.borrow().waiting_for(instance.id()).join(" and "))
+            format!("waiting for {}", shared.supervisor.borrow().waiting_for(instance.id(), now).join(" and "))
         }
         State::Stopped if instance.past().next_back().is_none() => "not started".to_owned(),
         State::Stopped if instance.was_stopped_for_failure() => {
             format!("{reason}; stopped for it {} ago", Uptime(in_state))
         }
         State::Stopped => format!("stopped {} ago", Uptime(in_state)),
+        State::Exited if instance.past().next_back().is_none() => match shared.state.done_at(instance.spec()) {
+            Some(at) => format!("done {}", &at.to_string()[..10]),
+            None => "done".to_owned(),
+        },
         State::Exited => format!("{reason}, {} ago{}", Uptime(in_state), next_run(shared, instance, now)),
         State::Fatal => format!("{reason}; {}{}", gave_up(instance), next_run(shared, instance, now)),
     }

@@ -40,6 +40,7 @@ impl Default for DaemonDraft {
             rpc_during_shutdown: RpcDuringShutdown::default(),
             least_limits: Vec::new(),
             exit_when_done: true,
+            max_parallel_starts: 0,
             user: None,
             pidfile: None,
             umask: 0o022,
@@ -53,6 +54,9 @@ impl Default for DaemonDraft {
         DaemonDraft { spec, environment: BTreeMap::new(), shutdown_timeout_at: None }
     }
 }
+
+/// The greatest `max_parallel_starts`.
+pub(crate) const MOST_STARTS: i64 = 10_000;
 
 /// Names of supervisord's levels that differ from ours.
 const FOREIGN_LEVELS: [(&str, &str); 4] =
@@ -149,6 +153,12 @@ impl DaemonDraft {
     pub(crate) fn exit_when_done(&mut self, field: &Field<'_>) {
         if let Some(flag) = field.flag() {
             self.spec.exit_when_done = flag;
+        }
+    }
+
+    pub(crate) fn max_parallel_starts(&mut self, field: &Field<'_>) {
+        if let Some(most) = field.integer(0..=MOST_STARTS).and_then(|most| u32::try_from(most).ok()) {
+            self.spec.max_parallel_starts = most;
         }
     }
 

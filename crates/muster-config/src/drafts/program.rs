@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use muster_spec::{
     Essential, Exceeded, ExitRules, Forget, Judged, Kind, Leftovers, Limit, Preset, ProgramSpec, Reset, RestartPolicy,
-    RestartWhen, Signal, Span, StartFailures, StartOn, StopKill, StopScope, StopSpec,
+    RestartWhen, Signal, Span, StartDelay, StartFailures, StartOn, StopKill, StopScope, StopSpec,
 };
 
 use crate::diagnostic::{Place, Report, Severity};
@@ -34,6 +34,8 @@ pub(crate) struct Rules {
     pub(crate) schedule: Option<ScheduleDraft>,
     pub(crate) autostart: bool,
     pub(crate) start_on: StartOn,
+    pub(crate) start_delay: StartDelay,
+    pub(crate) once: bool,
     /// The policy where neither a preset nor a key says otherwise.
     base: RestartPolicy,
     pub(super) when: RestartWhen,
@@ -68,6 +70,7 @@ pub(crate) struct Rules {
     pub(crate) max_runtime_at: Option<Place>,
     pub(crate) restart_at: Option<Place>,
     pub(crate) start_on_at: Option<Place>,
+    pub(crate) once_at: Option<Place>,
     retries_at: Option<Place>,
     backoff_at: Option<Place>,
 }
@@ -80,6 +83,8 @@ impl Default for Rules {
             schedule: None,
             autostart: true,
             start_on: StartOn::Boot,
+            start_delay: StartDelay::NONE,
+            once: false,
             base: RestartPolicy::DEFAULT,
             when: RestartPolicy::DEFAULT.when,
             docker_limit: None,
@@ -111,6 +116,7 @@ impl Default for Rules {
             max_runtime_at: None,
             restart_at: None,
             start_on_at: None,
+            once_at: None,
             retries_at: None,
             backoff_at: None,
         }
@@ -127,6 +133,8 @@ impl Rules {
             schedule: program.schedule.as_deref().map(ScheduleDraft::of),
             autostart: program.autostart,
             start_on: program.start_on,
+            start_delay: program.start_delay,
+            once: program.once,
             base: program.restart,
             when: program.restart.when,
             forgives_on_start: program.restart.forgive_on_start,
@@ -155,6 +163,8 @@ impl Rules {
             kind: self.kind,
             autostart: self.autostart,
             start_on: self.start_on,
+            start_delay: self.start_delay,
+            once: self.once,
             restart: self.restart_policy(),
             schedule: self.schedule(timezone),
             startsecs: self.startsecs,

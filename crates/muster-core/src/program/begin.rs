@@ -5,6 +5,7 @@ use std::sync::Arc;
 use muster_spec::{Hook, RunId, State};
 
 use super::run::{Run, Stage};
+use super::start_delay::StartDelay;
 use super::{EXEC_DEADLINE, Instance, Turn};
 use crate::cause::StopCause;
 use crate::effect::Effect;
@@ -14,17 +15,27 @@ use crate::timers::Slot;
 
 impl Instance {
     pub(super) fn begin_run_or_wait(&mut self, turn: &mut Turn<'_>) {
-        let may_begin = self.run.is_none() && !self.is_held && !turn.is_blocked && !self.job.awaits_time;
-        if may_begin && !self.starts_on_contact() {
+        let may_begin = self.may_begin(turn) && !self.waits_to_start(turn.now);
+        let awaits_contact = self.queued.is_none() && self.starts_on_contact();
+        if may_begin && !awaits_contact && turn.has_room {
             return self.begin_run(turn);
         }
+        let place = self.queued;
         if self.state != State::Waiting {
             self.enter(turn, State::Waiting);
             self.rearm_stop();
         }
-        if may_begin {
-            self.await_contact(turn);
+        self.queued = None;
+        match may_begin {
+            true if awaits_contact => self.await_contact(turn),
+            true => self.queued = Some(place.unwrap_or(self.place_in_queue(turn.now))),
+            false => {}
         }
+    }
+
+    /// Whether no command, dependency, time or earlier run keeps it from starting.
+    pub(super) fn may_begin(&self, turn: &Turn<'_>) -> bool {
+        self.run.is_none() && !self.is_held && !turn.is_blocked && !self.job.awaits_time
     }
 
     pub(super) fn begin_run(&mut self, turn: &mut Turn<'_>) {
@@ -36,6 +47,7 @@ impl Instance {
         self.run = Some(Run::begin(run, Arc::clone(&self.spec), turn.now));
         self.last_run = Some(run);
         self.job.is_queued = false;
+        self.start_delay = StartDelay::Over;
         self.tally.count_start(self.program.restart.limit, turn.now);
         self.enter(turn, State::Starting);
         match self.spec.hooks.pre_start.clone().filter(|hook| !(hook.once && self.was_prepared)) {

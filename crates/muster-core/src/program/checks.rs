@@ -108,6 +108,7 @@ impl Instance {
     /// Extends all timeouts by time during which the daemon was not running.
     pub(crate) fn lose(&mut self, by: Duration) {
         self.timers.lose(by);
+        self.lose_time_of_start(by);
         let Some(run) = &mut self.run else { return };
         run.executed = run.executed + by;
         run.stop.iter_mut().for_each(|plan| plan.lose(by));

@@ -39,7 +39,11 @@ impl Instance {
         if self.is_held || turn.is_blocked {
             return self.tell_change(turn);
         }
-        self.begin_run(turn);
+        if turn.has_room {
+            return self.begin_run(turn);
+        }
+        self.queued = Some(self.place_in_queue(turn.now));
+        self.tell_change(turn);
     }
 
     /// The run's main process has exited and left a client that no process has taken.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use muster_spec::{Goal, Overlap, ProgramSpec, State};
 
+use super::start_delay::{StartDelay, Waits};
 use super::{Instance, Turn};
 use crate::effect::Effect;
 use crate::event::{Event, Skipped};
@@ -22,10 +23,23 @@ use crate::time::Time;
 pub(crate) enum Start {
     /// Now, by command.
     Now,
+    /// The same, by a restart of an instance that is down.
+    Again,
     /// With the daemon, or by a reload: at its time if it has a schedule, and now if that has `run_on_start`.
     AtBoot,
     /// At its time if it has a schedule: by `start --later`, or because another program depends on it.
     Later,
+}
+
+impl Start {
+    /// Its effect on `start_delay`.
+    fn waits(self) -> Waits {
+        match self {
+            Start::Now => Waits::Anew,
+            Start::Again => Waits::Never,
+            Start::AtBoot | Start::Later => Waits::Once,
+        }
+    }
 }
 
 /// The memory of an instance with a schedule.
@@ -81,10 +95,18 @@ impl Instance {
         self.job.last_success
     }
 
+    /// Whether its last run that ended by itself was a success, if one has, also in an earlier life of the daemon.
+    pub fn job_succeeded(&self) -> Option<bool> {
+        self.job.succeeded
+    }
+
     /// Notes how a run ended by itself.
     pub(super) fn note_result(&mut self, now: Time, success: bool) {
         self.job.succeeded = Some(success);
         self.job.last_success = Some(now).filter(|_| success).or(self.job.last_success);
+        if success {
+            self.note_done_once();
+        }
     }
 
     /// When each interval of its schedule is over, in their order.
@@ -132,8 +154,11 @@ impl Instance {
 
     /// Starts it in this way.
     pub(crate) fn start_as(&mut self, turn: &mut Turn<'_>, how: Start) {
+        if self.settles_as_done(turn, how) {
+            return;
+        }
         if self.runs_now(how, self.goal == Goal::Down) {
-            self.start(turn);
+            self.start(turn, how.waits());
         } else {
             self.arm_only(turn, false);
         }
@@ -141,8 +166,11 @@ impl Instance {
 
     /// Stops and starts it in this way.
     pub(crate) fn restart_as(&mut self, turn: &mut Turn<'_>, how: Start) {
+        if self.settles_as_done(turn, how) {
+            return;
+        }
         if self.runs_now(how, true) {
-            self.restart(turn);
+            self.renew(turn, how.waits());
         } else {
             self.arm_only(turn, true);
         }
@@ -150,7 +178,7 @@ impl Instance {
 
     fn runs_now(&self, how: Start, is_new: bool) -> bool {
         match (&self.program.schedule, how) {
-            (None, _) | (_, Start::Now) => true,
+            (None, _) | (_, Start::Now | Start::Again) => true,
             (Some(schedule), Start::AtBoot) => schedule.run_on_start && is_new,
             (Some(_), Start::Later) => false,
         }
@@ -233,6 +261,7 @@ impl Instance {
         self.tally = Tally::default();
         self.final_end = None;
         self.job.awaits_time = false;
+        self.start_delay = StartDelay::Over;
         self.begin_run_or_wait(turn);
     }
 

@@ -46,7 +46,7 @@ impl Supervisor {
         self.carry_out(now, &ids, verb, (request, by));
         if !wait {
             self.settle(now);
-            self.expire(request);
+            self.expire(now, request);
         }
     }
 
@@ -116,7 +116,7 @@ impl Supervisor {
     fn carry_out(&mut self, now: Time, ids: &[InstanceId], verb: Verb, (request, by): (RequestId, Principal)) {
         match verb {
             Verb::Start | Verb::StartLater if self.is_shutting_down() => {}
-            Verb::Start => self.start(now, ids),
+            Verb::Start => self.start(now, ids, Start::Now),
             Verb::StartLater => self.start_later(now, ids),
             Verb::Stop => {
                 for &id in ids {
@@ -145,7 +145,7 @@ impl Supervisor {
         let together = match *together {
             [] => Vec::new(),
             [id] if !self.instance(id).is_live() => {
-                self.start(now, &together);
+                self.start(now, &together, Start::Again);
                 together
             }
             _ => self.restart_together(now, &together, Asker::Restart(by)),
@@ -179,12 +179,12 @@ impl Supervisor {
         }
     }
 
-    /// Starts instances together with the dependencies that are down.
-    pub(super) fn start(&mut self, now: Time, ids: &[InstanceId]) {
+    /// Starts instances in this way, together with the dependencies that are down.
+    pub(super) fn start(&mut self, now: Time, ids: &[InstanceId], named_so: Start) {
         let named: HashSet<InstanceId> = ids.iter().copied().collect();
         let mut all = self.needed_by(ids);
         all.extend(ids);
-        let how = |id| if named.contains(&id) { Start::Now } else { Start::Later };
+        let how = |id| if named.contains(&id) { named_so } else { Start::Later };
         self.start_in_turn(now, self.in_start_order(all), how);
     }
 
@@ -216,6 +216,19 @@ impl Supervisor {
                 instance.start_as(turn, how(id));
             });
         }
+    }
+
+    /// Starts what starts with the daemon, and what that needs.
+    pub(super) fn boot(&mut self, now: Time) {
+        if self.is_shutting_down() {
+            return;
+        }
+        let wanted = self.instances.iter().filter(|one| one.program().autostart && !one.stays_down());
+        let wanted: Vec<InstanceId> = wanted.map(Instance::id).collect();
+        let mut all = self.needed_by(&wanted);
+        all.extend(wanted);
+        all.retain(|&id| !self.instance(id).stays_down());
+        self.start_in_turn(now, self.in_boot_order(all), |_| Start::AtBoot);
     }
 
     pub(super) fn lower_goals(&mut self, now: Time, ids: &[InstanceId]) {

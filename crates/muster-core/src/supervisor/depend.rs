@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use muster_spec::{DependencyCondition, Goal, InstanceId, Kind, State};
+use muster_spec::{DependencyCondition, Goal, InstanceId, Kind, Span, State};
 
 use super::Supervisor;
 use crate::batch::Purpose;
@@ -76,7 +76,7 @@ impl Supervisor {
     }
 
     /// Fails requests whose dependency, after this change, cannot be met without intervention.
-    pub(super) fn tell_of_vain_waits(&mut self, change: &Change) {
+    pub(super) fn tell_of_vain_waits(&mut self, now: Time, change: &Change) {
         if !self.graph.has_needs() || change.is_live || self.is_shutting_down() {
             return;
         }
@@ -97,7 +97,8 @@ impl Supervisor {
             let instance = self.instances[place].id();
             let is_down = |(need, _): (usize, DependencyCondition)| is_down_by(&self.instances[need], State::is_final);
             if self.graph.missing(place).any(is_down) {
-                self.effects.push_back(Effect::Publish(Event::Waiting { instance, on: self.waiting_for(instance) }));
+                let on = self.waiting_for(instance, now);
+                self.effects.push_back(Effect::Publish(Event::Waiting { instance, on }));
             }
             if self.requests.is_empty() {
                 continue;
@@ -165,7 +166,7 @@ impl Supervisor {
     }
 
     /// The conditions a WAITING instance waits for, in words.
-    pub fn waiting_for(&self, id: InstanceId) -> Vec<String> {
+    pub fn waiting_for(&self, id: InstanceId, now: Time) -> Vec<String> {
         let Some(instance) = self.get(id).filter(|instance| instance.state() == State::Waiting) else {
             return Vec::new();
         };
@@ -177,7 +178,11 @@ impl Supervisor {
         let others = instance.is_held().then(|| "the programs that are restarted with it".to_owned());
         let needs = self.graph.missing(self.place(id)).map(|(need, condition)| self.describe_need(need, condition));
         let client = instance.awaits_contact().then(|| a_client(instance));
-        leftovers.into_iter().chain(hook).chain(others).chain(needs).chain(client).collect()
+        let rest = instance.start_delay_until().map(|until| Span::about(until.since(now)));
+        let delay = rest.map(|rest| format!("its start delay, {rest}"));
+        let turn = instance.awaits_turn().then(|| "its turn to start".to_owned());
+        let own = delay.into_iter().chain(turn).chain(client);
+        leftovers.into_iter().chain(hook).chain(others).chain(needs).chain(own).collect()
     }
 
     fn describe_need(&self, need: usize, condition: DependencyCondition) -> String {

@@ -159,7 +159,10 @@ impl Supervisor {
         }
         // With no run left, every chain of waiting instances starts at one that has ended.
         // A client may come at any time.
-        let waits = |instance: &Instance| instance.state() == State::Waiting && !instance.awaits_contact();
+        let starts_by_itself = |one: &Instance| one.awaits_turn() || one.start_delay_until().is_some();
+        let waits = |instance: &Instance| {
+            instance.state() == State::Waiting && !instance.awaits_contact() && !starts_by_itself(instance)
+        };
         if self.unsettled > 0 && !self.instances.iter().all(|one| one.state().is_final() || waits(one)) {
             return None;
         }

@@ -13,7 +13,7 @@ use crate::batch::Purpose;
 use crate::cause::{Asker, StopCause};
 use crate::effect::Effect;
 use crate::event::{Event, RollingStep, StepOutcome};
-use crate::program::{Instance, PastRun};
+use crate::program::{Instance, PastRun, Start};
 use crate::request::{Condition, Done, Failure, RequestId, Verb};
 use crate::restart::Verdict;
 use crate::rolling::{Member, Part, Progress, Roll, Step};
@@ -274,7 +274,7 @@ impl Supervisor {
 
     fn restart_one(&mut self, now: Time, id: InstanceId, asker: Asker) {
         if !self.instance(id).is_live() {
-            return self.start(now, &[id]);
+            return self.start(now, &[id], Start::Again);
         }
         self.hold_for_restart(now, &[id]);
         self.keep_what_is_needed(now, &[id]);
@@ -309,7 +309,7 @@ impl Supervisor {
             // Its next client starts it.
             State::Waiting if instance.awaits_contact() => Going::Well,
             State::Waiting if self.waits_in_vain(instance.id()) => {
-                Going::Wrong(format!("waiting for {}", self.waiting_for(instance.id()).join(" and ")))
+                Going::Wrong(format!("waiting for {}", self.waiting_for(instance.id(), now).join(" and ")))
             }
             _ => Going::On,
         }

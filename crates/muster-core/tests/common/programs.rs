@@ -7,7 +7,7 @@ use muster_core::{Principal, Settings, Time};
 use muster_spec::{
     CheckSpec, Dependency, DependencyCondition, Essential, Exit, ExitRules, HostPort, InstanceSpec, Kind, Leftovers,
     Numprocs, OutputSpec, ProbeKind, ProbeSpec, ProcessSpec, ProgramSpec, ReadySpec, RestartPolicy, RestartWhen,
-    RunEnd, Signal, SpawnError, SpawnStep, StartOn, StopKill, StopScope, StopSpec, StopStep, Target,
+    RunEnd, Signal, SpawnError, SpawnStep, StartDelay, StartOn, StopKill, StopScope, StopSpec, StopStep, Target,
 };
 
 pub const fn ms(n: u64) -> Duration {
@@ -36,6 +36,8 @@ pub fn program(name: &str) -> ProgramSpec {
         kind: Kind::Service,
         autostart: true,
         start_on: StartOn::Boot,
+        start_delay: StartDelay::NONE,
+        once: false,
         restart: RestartPolicy::DEFAULT,
         startsecs: s(1),
         max_runtime: None,

@@ -165,6 +165,8 @@ pub struct Witness {
     rolled: BTreeSet<usize>,
     /// How many instances of a program may take their turn at a time.
     most_at_a_time: usize,
+    /// The most instances that may be STARTING at a time.
+    most_starting: usize,
     /// Whether the core was called later than its deadline.
     pub is_late: bool,
     pub has_exited: Option<u8>,
@@ -191,6 +193,10 @@ impl Witness {
             rolling: BTreeSet::new(),
             rolled: BTreeSet::new(),
             most_at_a_time: 1,
+            most_starting: match settings.max_parallel_starts {
+                0 => usize::MAX,
+                most => most as usize,
+            },
             is_late: false,
             has_exited: None,
         }
@@ -276,6 +282,8 @@ impl Witness {
                 None => promise!(self.is_forgotten(id), "instance {id} is gone, and should not be: {one:?}"),
             }
         }
+        let starting = self.watched.iter().filter(|one| one.state == State::Starting).count();
+        promise!(starting <= self.most_starting, "{starting} are STARTING, of {} that may be", self.most_starting);
         self.looks_at_waves()?;
         let deadlines = core.snapshot().iter().filter_map(|instance| instance.earliest_deadline());
         let earliest = deadlines.chain(self.closing).min();
@@ -302,7 +310,7 @@ impl Witness {
             State::Stopped => run.is_none(),
             State::Starting | State::Running => has_main,
             State::Stopping => run.is_some(),
-            State::Waiting => is_up && !has_main && self.has_reason_to_wait(id),
+            State::Waiting => is_up && !has_main && self.has_reason_to_wait(id, instance),
             State::Backoff | State::Exited | State::Fatal => !has_main,
         };
         promise!(fits, "instance {id} is {state} with {run:?}");
@@ -315,13 +323,20 @@ impl Witness {
     }
 
     /// Whether the instance cannot start yet: a WAITING instance must have a reason.
-    fn has_reason_to_wait(&self, id: usize) -> bool {
+    fn has_reason_to_wait(&self, id: usize, instance: &Instance) -> bool {
         let one = &self.watched[id];
         let is_in_batch = one.batch.is_some_and(|batch| self.batches[batch].is_restart);
         let needs = self.kinship.needs(&one.program.name).flat_map(|(need, _)| self.ids_of(need));
         let is_to_restart = |need: usize| self.watched[need].batch.is_some_and(|batch| self.batches[batch].is_restart);
         let must_wait = needs.into_iter().any(is_to_restart) || !self.missing(id).is_empty();
-        one.awaits_contact || one.run.is_some() || is_in_batch || must_wait || self.may_follow_a_roll(id)
+        let is_crowded = || {
+            let starting = self.watched.iter().filter(|one| one.state == State::Starting).count();
+            instance.awaits_turn() && starting >= self.most_starting
+        };
+        let is_delayed =
+            || instance.start_delay_until().is_some() && one.program.start_delay.of(one.spec.index) > Duration::ZERO;
+        let is_held = one.awaits_contact || one.run.is_some() || is_in_batch || must_wait || self.may_follow_a_roll(id);
+        is_held || is_crowded() || is_delayed()
     }
 
     /// In every batch, each member without a predecessor is being stopped: none is forgotten.

@@ -201,7 +201,7 @@ impl Scene {
     fn is_in_order(&self) -> bool {
         let is_settled = |one: &Instance| match one.state() {
             State::Running => one.goal() == Goal::Up && !one.is_failing(),
-            State::Waiting => self.core.waiting_for(one.id()).iter().any(|on| on.contains("which")),
+            State::Waiting => self.core.waiting_for(one.id(), self.now).iter().any(|on| on.contains("which")),
             state => state.is_final() && !one.is_live(),
         };
         self.witness.open().next().is_none() && self.core.snapshot().iter().all(is_settled)

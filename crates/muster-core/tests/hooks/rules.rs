@@ -340,7 +340,7 @@ fn post_stop_follows_a_program_that_cannot_be_executed() {
     // A start is held until it has ended.
     stage.asked(Verb::Start);
     stage.is(State::Waiting, Some(Hook::PostStop));
-    assert_eq!(stage.core.waiting_for(stage.one().id()), ["its post_stop"]);
+    assert_eq!(stage.core.waiting_for(stage.one().id(), stage.now), ["its post_stop"]);
     stage.hook_ends(0);
     stage.did("spawn");
 }

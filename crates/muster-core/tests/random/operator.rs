@@ -9,7 +9,7 @@ use muster_spec::{
     Backoff, CheckSpec, Dependency, DependencyCondition, Essential, Exceeded, ExitAction, ExitMatch, ExitRule,
     ExitRules, Forget, GroupOrder, Growth, HostPort, Jitter, Judged, Kind, Leftovers, Limit, OnFailure, Preset,
     ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, Recycle, RestartPolicy, RestartWhen, Rolling, ShutdownBudget,
-    ShutdownOrder, Signal, SignalScope, StartFailures, StartOn, StopKill, StopScope, StopSpec,
+    ShutdownOrder, Signal, SignalScope, StartDelay, StartFailures, StartOn, StopKill, StopScope, StopSpec,
 };
 
 use crate::common::programs::{ms, probe, program, s, several, stop_with, with, with_command};
@@ -46,7 +46,9 @@ pub fn settings(dice: &mut Dice) -> Settings {
     let shutdown_timeout = dice.one_of(&[ms(0), ms(50), s(1), s(9), s(9), s(60), s(600)].map(ShutdownBudget::Within));
     let shutdown_timeout = if dice.one_in(8) { ShutdownBudget::Unlimited } else { shutdown_timeout };
     let shutdown_order = dice.one_of(&ShutdownOrder::ALL).1;
-    Settings { shutdown_timeout, shutdown_order, exit_when_done: dice.one_in(2), ..Settings::DEFAULT }
+    let max_parallel_starts = if dice.one_in(3) { 1 + dice.below(3) as u32 } else { 0 };
+    let exit_when_done = dice.one_in(2);
+    Settings { shutdown_timeout, shutdown_order, exit_when_done, max_parallel_starts, ..Settings::DEFAULT }
 }
 
 const STOPS: [&[(Signal, Duration)]; 5] = [
@@ -163,6 +165,7 @@ fn one_program(dice: &mut Dice, number: usize) -> ProgramSpec {
         kind: dice.one_of(&[Kind::Service, Kind::Service, Kind::Oneshot]),
         autostart: !dice.one_in(5),
         restart: policy(dice),
+        start_delay: if dice.one_in(6) { StartDelay { delay: s(2), stagger: ms(300) } } else { StartDelay::NONE },
         startsecs: dice.one_of(&[ms(0), ms(100), s(1), s(5)]),
         max_runtime: dice.one_in(6).then(|| dice.one_of(&[s(6), s(20)])),
         on_exit: on_exit(dice),

@@ -246,7 +246,7 @@ impl Stage {
 
     #[track_caller]
     pub fn waits_for(&self, name: &str, expected: &str) {
-        assert_eq!(self.core.waiting_for(self.one(name).id()).join(" and "), expected, "at {}", self.now);
+        assert_eq!(self.core.waiting_for(self.one(name).id(), self.now).join(" and "), expected, "at {}", self.now);
     }
 }
 

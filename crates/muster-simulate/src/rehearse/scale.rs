@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use muster_spec::{
     HookSpec, Hooks, InstanceSpec, Jitter, Limit, ProbeSpec, ProgramSpec, Recycle, Reset, RestartPolicy, Rolling,
-    ScheduleSpec, ScheduleTimes, ShutdownBudget, Spec, StopSpec, StopStep,
+    ScheduleSpec, ScheduleTimes, ShutdownBudget, Spec, StartDelay, StopSpec, StopStep,
 };
 
 use crate::scenario::{Connect, Pause};
@@ -38,6 +38,10 @@ fn program_scaled(program: &ProgramSpec, factor: f64) -> ProgramSpec {
     ProgramSpec {
         restart: policy_scaled(program.restart, factor),
         schedule: program.schedule.as_deref().map(|schedule| schedule_scaled(schedule, factor).into()),
+        start_delay: StartDelay {
+            delay: span(program.start_delay.delay, factor),
+            stagger: span(program.start_delay.stagger, factor),
+        },
         startsecs: span(program.startsecs, factor),
         max_runtime: program.max_runtime.map(|max| span(max, factor)),
         stop: StopSpec { steps, leftover_wait: span(program.stop.leftover_wait, factor), ..program.stop.clone() },

@@ -38,6 +38,7 @@ impl Observers {
         if !main_log_events::said(shared, &event) {
             log_events::write(shared, &event, said);
         }
+        shared.state.observe(&shared.supervisor.borrow(), shared.clock, &event);
         listeners::observe(shared, &event);
         if let Event::Ended(ended) = &event {
             feeds::ended(shared, ended.run);

@@ -18,7 +18,7 @@ use muster_api::METRICS;
 use muster_sys::tree::{Measuring, Usage};
 
 use super::samples::Samples;
-use super::{notifier_metrics, schedule_metrics, source_metrics, view};
+use super::{notifier_metrics, schedule_metrics, source_metrics, state_metrics, view};
 use crate::program_counters::{OUTCOMES, REASONS};
 use crate::shared::Shared;
 use muster_server::body::{Body, Pieces};
@@ -193,6 +193,7 @@ pub(crate) const FAMILIES: &[Family] = &[
     family("muster_notify_sent_total", "counter", "Notifications delivered.", Daemon(notifier_metrics::sent)),
     family("muster_notify_failed_total", "counter", "Notifications given up.", Daemon(notifier_metrics::failed)),
     family("muster_notify_dropped_total", "counter", "Notifications never tried.", Daemon(notifier_metrics::dropped)),
+    family("muster_state_write_failures_total", "counter", "Failed writes of state.", Daemon(state_metrics::failures)),
     family(
         "process_cpu_seconds_total",
         "counter",

@@ -28,6 +28,7 @@ mod session;
 mod simulate;
 mod slices;
 mod source_metrics;
+mod state_metrics;
 mod states;
 mod stats;
 mod trace;

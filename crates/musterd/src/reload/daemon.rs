@@ -14,6 +14,7 @@ pub(super) fn take(in_force: &mut InForce, new: &Spec) {
     in_force.daemon.second_signal = new.daemon.second_signal;
     in_force.daemon.rpc_during_shutdown = new.daemon.rpc_during_shutdown;
     in_force.daemon.exit_when_done = new.daemon.exit_when_done;
+    in_force.daemon.max_parallel_starts = new.daemon.max_parallel_starts;
     in_force.daemon.watch = new.daemon.watch;
     in_force.daemon.auto_logs.clone_from(&new.daemon.auto_logs);
     in_force.control.allow_users.clone_from(&new.control.allow_users);
@@ -79,6 +80,7 @@ pub(super) fn needs_restart(in_force: &InForce, new: &Spec, restarts_all: bool) 
         // Raised once, at the start.
         least_limits: _,
         exit_when_done: _,
+        max_parallel_starts: _,
         watch: _,
     } = &known;
     let ControlSpec {

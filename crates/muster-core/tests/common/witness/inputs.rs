@@ -79,7 +79,8 @@ impl Witness {
             | Input::WatchdogPinged { .. }
             | Input::WatchdogTripped { .. }
             | Input::MemoryExceeded { .. }
-            | Input::WatchdogChanged { .. } => {}
+            | Input::WatchdogChanged { .. }
+            | Input::Remembered { .. } => {}
         }
     }
 

@@ -36,6 +36,7 @@ pub(super) fn daemon(context: &mut Context<'_>) -> DaemonSpec {
         rpc_during_shutdown: if context.is_exact { RpcDuringShutdown::Fault } else { RpcDuringShutdown::Answer },
         least_limits: least_limits(context, settings),
         exit_when_done: false,
+        max_parallel_starts: 0,
         // It has become the user already.
         user: None,
         pidfile: Some(PathBuf::from(&settings.pidfile)),

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use muster_spec::{
     Essential, EventType, GroupOrder, InstanceSpec, Kind, Leftovers, Limit, ListenerMode, ListenerSpec, Numprocs,
-    OwnVariables, Preset, ProcessSpec, ProgramSpec, RestartPolicy, RestartWhen, Results, Signal, SignalSet, StartOn,
-    Stdin, StopKill, StopScope, StopSpec, StopStep, UserSpec,
+    OwnVariables, Preset, ProcessSpec, ProgramSpec, RestartPolicy, RestartWhen, Results, Signal, SignalSet, StartDelay,
+    StartOn, Stdin, StopKill, StopScope, StopSpec, StopStep, UserSpec,
 };
 
 use super::super::lint::PRINTS;
@@ -50,6 +50,8 @@ pub(super) fn program(
         kind: Kind::Service,
         autostart: process.autostart,
         start_on: StartOn::Boot,
+        start_delay: StartDelay::NONE,
+        once: false,
         restart: restart(context, process),
         startsecs: seconds(process.startsecs),
         max_runtime: None,

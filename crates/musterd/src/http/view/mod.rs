@@ -38,7 +38,7 @@ pub(super) fn program(shared: &Shared, instance: &Instance, now: Time) -> api::P
         startretries: limit,
         next_start_at: next_start(shared, instance),
         exit: instance.past().next_back().map(exit),
-        waiting_for: shared.supervisor.borrow().waiting_for(instance.id()),
+        waiting_for: shared.supervisor.borrow().waiting_for(instance.id(), now),
         waits_in_vain: shared.supervisor.borrow().waits_in_vain(instance.id()),
         awaits_client: instance.awaits_contact(),
         autostart: program.autostart,

@@ -5,6 +5,7 @@
 //! known, the text says so.
 
 use muster_api as api;
+use muster_core::program::HISTORY;
 use muster_core::{Instance, PastRun, Progress, StopCause, Supervisor, Time};
 use muster_spec::{Exit, Hook, RunEnd, RunId, Signal, Span, SpawnStep, State};
 
@@ -27,7 +28,9 @@ pub(crate) fn why(shared: &Shared, instance: &Instance, core: Option<(RunId, Str
         .map_or_else(|| next(&supervisor, instance, now), |due| format!("it starts at its time, {due}"));
     let mut ended = instance.past().rev();
     let last = ended.next();
-    let mut story = Vec::new();
+    // Later, there is enough to say of this life.
+    let is_young = instance.past().count() < HISTORY;
+    let mut story = Vec::from_iter(shared.state.previous_life(instance.name()).filter(|_| is_young));
     if let Some(past) = last {
         story.extend(tell_end(shared, &supervisor, past));
         story.extend(core.filter(|(run, _)| *run == past.run).map(|(_, words)| words));
@@ -166,10 +169,10 @@ fn next(supervisor: &Supervisor, instance: &Instance, now: Time) -> String {
             None => "it starts again as soon as the processes that its last run left behind have exited".to_owned(),
         },
         State::Waiting if instance.awaits_contact() => {
-            format!("it starts with {}", supervisor.waiting_for(instance.id()).join(", "))
+            format!("it starts with {}", supervisor.waiting_for(instance.id(), now).join(", "))
         }
         State::Waiting => {
-            format!("it starts as soon as this holds: {}", supervisor.waiting_for(instance.id()).join(", and "))
+            format!("it starts as soon as this holds: {}", supervisor.waiting_for(instance.id(), now).join(", and "))
         }
         State::Starting | State::Running if instance.is_failing() => {
             "it is being stopped because of a failure".to_owned()
