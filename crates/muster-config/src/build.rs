@@ -388,6 +388,7 @@ fn build_program<'t>(
         autostart: rules.autostart,
         start_on: rules.start_on,
         start_delay: rules.start_delay,
+        once: rules.once,
         restart: rules.restart_policy(),
         schedule: rules.schedule(&daemon.spec.timezone),
         startsecs: rules.startsecs,
@@ -410,6 +411,7 @@ fn build_program<'t>(
     };
     let has_sockets = spec.instances.iter().any(|instance| !instance.process.sockets.is_empty());
     check_start_on(&rules, has_sockets, owner, around.report);
+    rules.check_memory(daemon.spec.state_dir.is_some(), owner, around.report);
     parts.hooks.check_kind(rules.kind, owner, around.report);
     let hook_patience = parts.hooks.written_patience();
     Built { owner, at: program.at, rules, spec, outputs, places, hook_patience }

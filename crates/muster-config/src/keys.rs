@@ -483,7 +483,9 @@ pub static KEYS: &[Key] = &[
         "state_dir",
         "path",
         "\"\"",
-        "the directory for state that survives restarts: the last good texts of sources; empty keeps nothing",
+        "the directory for what survives restarts of the container: programs stopped by hand with `unless-stopped`, live scales, \
+         when schedules ran, `once`, the last runs of each instance, and the last good texts of sources. Its mode must be 0700. \
+         Empty keeps nothing",
         Reader::Daemon(DaemonDraft::state_dir),
     ),
     key(
@@ -757,6 +759,14 @@ pub static KEYS: &[Key] = &[
         Rules::read_start_delay,
     )
     .shaped(Shape::Special(shape::start_delay)),
+    rules(
+        "once",
+        "boolean",
+        "false",
+        "run a oneshot until it has succeeded once, and not again while `state_dir` is kept and its command is the same: it is \
+         EXITED from the start, and `completed` holds. `musterctl start` runs it anyway",
+        Rules::read_once,
+    ),
     rules(
         "restart",
         "word",

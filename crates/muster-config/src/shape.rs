@@ -267,7 +267,7 @@ pub(crate) fn schedule() -> Value {
             "timezone": { "type": "string" },
             "overlap": or_interpolated(json!({ "enum": Overlap::WORDS })),
             "jitter": reference("duration"),
-            "missed": or_interpolated(json!({ "enum": ["skip"] })),
+            "missed": or_interpolated(json!({ "enum": ["skip", "once"] })),
             "run_on_start": or_interpolated(json!({ "type": "boolean" })),
         },
         "required": ["cron"],

@@ -10,7 +10,7 @@
 mod common;
 
 use common::{only, program, seconds, spec};
-use muster_spec::{Kind, Overlap, RestartWhen, ScheduleSpec, ScheduleTimes};
+use muster_spec::{Kind, Missed, Overlap, RestartWhen, ScheduleSpec, ScheduleTimes};
 
 fn cron(expression: &str, timezone: &str) -> ScheduleTimes {
     ScheduleTimes::Cron { expression: expression.to_owned(), timezone: timezone.to_owned() }
@@ -61,4 +61,14 @@ fn a_program_with_a_schedule_is_a_job_unless_it_says_otherwise() {
     assert_eq!(of(""), (Kind::Oneshot, RestartWhen::Never));
     assert_eq!(of("restart = \"on-failure\"\nstartretries = 3"), (Kind::Oneshot, RestartWhen::OnFailure));
     assert_eq!(of("type = \"service\""), (Kind::Service, RestartWhen::Never));
+}
+
+#[test]
+fn a_daemon_that_remembers_may_catch_up_and_do_things_once() {
+    let text = "[musterd]\nstate_dir = \"/var/lib/muster\"\n\
+                [program.backup]\ncommand = \"x\"\nschedule = { cron = \"@daily\", missed = \"once\" }\n\
+                [program.migrate]\ncommand = \"x\"\ntype = \"oneshot\"\nonce = true\n";
+    let spec = spec(text);
+    assert_eq!(program(&spec, "backup").schedule.as_ref().unwrap().missed, Missed::Once);
+    assert!(program(&spec, "migrate").once && !program(&spec, "backup").once);
 }

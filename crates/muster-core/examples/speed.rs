@@ -135,6 +135,7 @@ fn program(number: u32, priority: u32) -> ProgramSpec {
         autostart: true,
         start_on: muster_spec::StartOn::Boot,
         start_delay: muster_spec::StartDelay::NONE,
+        once: false,
         restart: RestartPolicy::DEFAULT,
         startsecs: Duration::ZERO,
         max_runtime: None,

@@ -24,6 +24,7 @@ pub(crate) fn no_program() -> Arc<ProgramSpec> {
         autostart: false,
         start_on: StartOn::Boot,
         start_delay: StartDelay::NONE,
+        once: false,
         restart: RestartPolicy::DEFAULT,
         startsecs: Duration::ZERO,
         max_runtime: None,

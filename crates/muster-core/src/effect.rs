@@ -17,6 +17,7 @@ use crate::cause::{Principal, ShutdownReason};
 use crate::event::Event;
 use crate::health::ProbeOutcome;
 use crate::leftover::LeftBehind;
+use crate::memory::Memory;
 use crate::request::{Outcome, RequestId, Verb};
 use crate::settings::Settings;
 
@@ -24,6 +25,12 @@ use crate::settings::Settings;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Input {
+    /// The daemon remembers this of instances from an earlier life. It precedes [`Input::Booted`], or the first configuration
+    /// if that comes later; what concerns no instance by then is forgotten.
+    Remembered {
+        /// The memory of each.
+        instances: Vec<Memory>,
+    },
     /// The daemon is up: start the autostarted programs.
     Booted,
     /// A client sent a command.

@@ -153,6 +153,7 @@ fn has_same_rules(was: &ProgramSpec, program: &ProgramSpec) -> bool {
         autostart,
         start_on,
         start_delay,
+        once,
         restart,
         schedule,
         startsecs,
@@ -183,6 +184,7 @@ fn has_same_rules(was: &ProgramSpec, program: &ProgramSpec) -> bool {
         && was.autostart == *autostart
         && was.start_on == *start_on
         && was.start_delay == *start_delay
+        && was.once == *once
         && was.restart == *restart
         && was.schedule == *schedule
         && was.startsecs == *startsecs

@@ -90,6 +90,7 @@ mod contact;
 mod ending;
 mod hooks;
 mod life;
+mod memory;
 mod queue;
 mod run;
 mod schedule;
@@ -176,6 +177,8 @@ pub struct Instance {
     is_retry: bool,
     is_leaving: bool,
     was_stopped_by_hand: bool,
+    /// Whether it has done its work, if that is to be done once.
+    is_done_once: bool,
     /// Whether the end of its run is final, because it is being stopped for a failed probe.
     fails_for_good: bool,
     /// Whether its last end restarts all programs; the supervisor has yet to do that.
@@ -212,6 +215,7 @@ impl Instance {
             is_retry: false,
             is_leaving: false,
             was_stopped_by_hand: false,
+            is_done_once: false,
             fails_for_good: false,
             wants_all_restarted: false,
             was_prepared: false,
@@ -489,7 +493,7 @@ impl Instance {
             awaits_contact: self.awaits_contact,
             is_ready: self.can_serve(),
             is_healthy: self.can_serve() && self.is_well(),
-            last_end: self.past.back().map(|past| (past.end.clone(), past.success)),
+            last_end: self.last_end(),
         }
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod checkpoint;
 mod commands;
 mod depend;
 mod ending;
+mod memory;
 mod on_exit;
 mod queue;
 mod reload;
@@ -33,8 +34,9 @@ use crate::cause::ShutdownReason;
 use crate::effect::{Effect, Input};
 use crate::graph::Graph;
 use crate::health::{Health, ProbeOutcome, Readiness};
+use crate::memory::Memory;
 use crate::order::start_order;
-use crate::program::{Instance, Start, Turn};
+use crate::program::{Instance, Turn};
 use crate::random::Random;
 use crate::request::{Change, Failure, Outcome, RequestId, Requests};
 use crate::rolling::Rolls;
@@ -79,6 +81,8 @@ pub struct Supervisor {
     changes: VecDeque<Change>,
     /// Instances whose run has just started, if other instances may depend on that.
     begun: VecDeque<InstanceId>,
+    /// The memory of instances of an earlier life that are not there yet.
+    remembered: Vec<Memory>,
     batches: Batches,
     requests: Requests,
     rolls: Rolls,
@@ -118,6 +122,7 @@ impl Supervisor {
             effects: VecDeque::new(),
             changes: VecDeque::new(),
             begun: VecDeque::new(),
+            remembered: Vec::new(),
             requests: Requests::default(),
             rolls: Rolls::default(),
             shutdown: None,
@@ -135,6 +140,7 @@ impl Supervisor {
         }
         self.forget_those_that_left();
         match input {
+            Input::Remembered { instances } => self.remember(now, instances),
             Input::Booted => self.boot(now),
             Input::Commanded { request, select, verb, wait, by } => {
                 self.command(now, (request, by), &select, verb, wait);
@@ -232,6 +238,11 @@ impl Supervisor {
         deadline.chain(self.shutdown.as_ref().and_then(Shutdown::deadline)).min()
     }
 
+    /// The programs of the active configuration.
+    pub fn programs(&self) -> &[Arc<ProgramSpec>] {
+        &self.programs
+    }
+
     /// All instances in their current state, in the order of the configuration.
     pub fn snapshot(&self) -> &[Instance] {
         &self.instances
@@ -279,13 +290,12 @@ impl Supervisor {
 
 /// Whether an autostarted instance is ready, has succeeded or waits for a client, and any run of an instance is healthy.
 pub fn is_ready(instance: &Instance) -> bool {
-    let ended_well = || instance.past().next_back().is_some_and(|past| past.success);
     match instance.state() {
         _ if instance.is_leaving() || instance.program().schedule.is_some() => true,
         _ if instance.health() == Health::Unhealthy => false,
         _ if !instance.program().autostart => true,
         State::Running => instance.ready() == Readiness::Ready,
-        State::Exited => ended_well(),
+        State::Exited => instance.has_ended_well(),
         State::Waiting => instance.awaits_contact(),
         _ => false,
     }
@@ -393,17 +403,6 @@ impl Supervisor {
 
     fn in_boot_order(&self, ids: impl IntoIterator<Item = InstanceId>) -> Vec<InstanceId> {
         start_order(ids.into_iter().map(|id| (id, self.instance(id).program().boot_order())))
-    }
-
-    fn boot(&mut self, now: Time) {
-        if self.is_shutting_down() {
-            return;
-        }
-        let wanted = self.instances.iter().filter(|instance| instance.program().autostart).map(Instance::id);
-        let wanted: Vec<InstanceId> = wanted.collect();
-        let mut all = self.needed_by(&wanted);
-        all.extend(wanted);
-        self.start_in_turn(now, self.in_boot_order(all), |_| Start::AtBoot);
     }
 
     /// Handles the result of a check, which may stop the instance or shut the daemon down.

@@ -31,6 +31,7 @@ pub fn configuration(instance: &Instance, in_force: &InForce, reader: Reader) ->
         autostart,
         start_on,
         start_delay,
+        once,
         restart,
         schedule,
         startsecs,
@@ -65,6 +66,7 @@ pub fn configuration(instance: &Instance, in_force: &InForce, reader: Reader) ->
     put("autostart", json!(autostart));
     put("start_on", json!(start_on.name()));
     put("start_delay", delay(*start_delay));
+    put("once", json!(once));
     put("restart", json!(restart.when.name()));
     put("schedule", schedule.as_deref().map_or(Value::Null, schedule::schedule));
     put("startretries", startretries(restart.limit));

@@ -2,13 +2,14 @@
 //!
 //! A time is due if it has come within the last minute. If it passed earlier, because the clock was set forward or the daemon
 //! did not run, a fixed expression still runs within three hours, once, and any other waits for its next time: Debian's cron
-//! does the same. If the clock is set back, a fixed time that has come does not come again within three hours. A
-//! step of less than a minute changes nothing, so that the corrections of a time server neither lose nor repeat a run.
+//! does the same. If the clock is set back, a fixed time that has come does not come again within three hours.
+//! With `missed = "once"` a time that passed is always due, once, also one that passed before the job was armed
+//! ([`Agenda::recall`]). A step of less than a minute changes nothing, so that the corrections of a time server neither lose nor repeat a run.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use muster_spec::{ScheduleSpec, ScheduleTimes};
+use muster_spec::{Missed, ScheduleSpec, ScheduleTimes};
 
 use crate::{Cron, Mistake};
 
@@ -32,6 +33,8 @@ struct Times {
     /// Up to when all times have been considered.
     seen: i64,
     next: Option<i64>,
+    /// Whether it is due however long ago its time came.
+    catches_up: bool,
 }
 
 /// A job one of whose times has come.
@@ -61,13 +64,21 @@ impl<K: Ord + Copy> Agenda<K> {
         for times in &schedule.times {
             if let ScheduleTimes::Cron { expression, timezone } = times {
                 let cron = Cron::new(expression, timezone)?;
-                all.push(Times { next: cron.after(now), seen: now, cron });
+                let catches_up = schedule.missed == Missed::Once;
+                all.push(Times { next: cron.after(now), seen: now, cron, catches_up });
             }
         }
         if !all.is_empty() {
             self.0.insert(job, all);
         }
         Ok(())
+    }
+
+    /// The times of a job since then have not been considered: nothing looked when they came.
+    pub fn recall(&mut self, job: K, since: i64) {
+        for times in self.0.get_mut(&job).into_iter().flatten().filter(|times| since < times.seen) {
+            (times.seen, times.next) = (since, times.cron.after(since));
+        }
     }
 
     /// Removes a job.
@@ -126,7 +137,7 @@ impl Times {
             }
         }
         (self.seen, self.next) = (now, self.cron.after(now));
-        let is_due = now - last <= if self.cron.is_fixed() { FIXED } else { LATE };
+        let is_due = self.catches_up || now - last <= if self.cron.is_fixed() { FIXED } else { LATE };
         (is_due, count - u32::from(is_due))
     }
 

@@ -277,6 +277,8 @@ pub struct ProgramSpec {
     pub start_on: StartOn,
     /// How long a start waits before the first run.
     pub start_delay: StartDelay,
+    /// Whether it is done once, until its command is another one.
+    pub once: bool,
     /// When, how often and after which delay it is restarted.
     pub restart: RestartPolicy,
     /// When it is started by itself, if it is a job with a schedule.

@@ -9,14 +9,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use muster_core::{Settings, Supervisor};
+use muster_core::{Settings, Supervisor, Time};
 use muster_listen::Bound;
 use muster_listen::tls::Servers;
 use muster_listen::unix::Socket;
 use muster_load::auto_logs::{AutoLogs, Choice};
 use muster_load::surroundings;
 use muster_logs::{Consoles, Logs, Memory};
-use muster_spec::{DaemonSpec, ListenSpec, Resource, Spec, UserSpec};
+use muster_spec::{DaemonSpec, ListenSpec, ProgramSpec, Resource, Spec, UserSpec};
 use muster_sys::async_fd::Watched;
 use muster_sys::limits::OriginalLimits;
 use muster_sys::pollset::PollSet;
@@ -27,7 +27,7 @@ use muster_sys::tree::Trees;
 use muster_sys::user::{Account, Accounts};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::mpsc;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::access;
 use crate::children::Children;
@@ -39,6 +39,7 @@ use crate::opening::{self, Control, Opening};
 use crate::pidfile::Pidfile;
 use crate::reload;
 use crate::shared::{ORDERS, Shared};
+use crate::state::State;
 use muster_logging as logging;
 use muster_server::Listeners;
 use muster_server::budget;
@@ -214,6 +215,23 @@ async fn run(
             return Ok(code);
         }
     };
+    let state = match State::open(&spec.daemon, clocks.0.date(Time::ZERO).into()) {
+        Ok(state) => state,
+        Err(why) => {
+            error!(hint = "chmod 700, or a directory in it: the daemon makes it with the right mode", "{why}");
+            consoles.flush(LAST_MOMENT);
+            return Ok(USAGE);
+        }
+    };
+    let mut scales = state.scales();
+    scales.retain(|name, scale| {
+        let holds = |program: &Arc<ProgramSpec>| program.name == *name && scale.holds(program.numprocs);
+        !is_whole || spec.programs.iter().any(holds)
+    });
+    if is_whole {
+        // Numbers that no longer hold are forgotten.
+        state.keep_scales(&scales);
+    }
     // No earlier: another daemon that owns the socket still writes to its files.
     let mut auto_logs = AutoLogs::default();
     auto_logs.remove_old(&spec);
@@ -239,7 +257,8 @@ async fn run(
     // The core owns the programs from now on; a copy here would outlive every reload.
     let Spec { daemon, control: control_spec, sources: remote, programs } = spec;
     drop(programs);
-    let configuration = Configuration::new(sources, daemon, control_spec, remote, auto_logs);
+    let kept = (state.directory(&daemon), scales);
+    let configuration = Configuration::new(sources, daemon, control_spec, remote, auto_logs, kept);
     let console = consoles.stderr.clone();
     let logs = Logs::start(consoles, syslog)?;
     if logging::main_log::repeats_output() {
@@ -250,7 +269,8 @@ async fn run(
     let sets = [&statuses, &notifications, &contacts].map(Rc::clone);
     let children = Children::new(spawner, trees, logs, sets, (control.as_deref(), program_sockets), instances);
     let (orders, received) = mpsc::channel(ORDERS);
-    let shared = Rc::new(Shared::new(clocks, supervisor, children, configuration, (access, servers), orders, own_log));
+    let kept = (configuration, state);
+    let shared = Rc::new(Shared::new(clocks, supervisor, children, kept, (access, servers), orders, own_log));
     let listeners = Listeners::start(&shared, socket, opened);
     spawn_beside(&shared.loop_turns, reload::watch::watch(Rc::clone(&shared)));
     spawn_beside(&shared.loop_turns, reload::secrets::watch(Rc::clone(&shared)));
@@ -272,6 +292,7 @@ async fn run(
     let watch = shared.children.borrow().logs().watch_heard();
     let heard = event_loop::Sources { signals, statuses, contacts, notifications, orders: received, heard: watch };
     let (code, budget) = EventLoop::new(Rc::clone(&shared), heard, console).run().await;
+    shared.state.finish(code, shared.clock.date(shared.clock.now()).into());
 
     // Slow disks and console readers get the rest of the shutdown timeout, unless they take nothing at all. If the
     // daemon exits because every program has ended, they get the whole timeout.

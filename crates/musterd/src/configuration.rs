@@ -105,9 +105,10 @@ impl Configuration {
         control: ControlSpec,
         remote: Vec<SourceSpec>,
         auto_logs: AutoLogs,
+        (state_dir, scales): (Option<PathBuf>, Scales),
     ) -> Configuration {
         let host = nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned();
-        let followed = muster_sources::Sources::new(host, daemon.state_dir.clone());
+        let followed = muster_sources::Sources::new(host, state_dir);
         followed.set_waiting(!remote.is_empty());
         let mut in_force = InForce::new(daemon, control, sources.files, sources.disguises);
         in_force.sources = remote;
@@ -117,7 +118,7 @@ impl Configuration {
             in_force: RefCell::new(in_force),
             pending: RefCell::default(),
             looks: RefCell::new(sources.looks),
-            scales: RefCell::default(),
+            scales: RefCell::new(scales),
             turn: Mutex::new(()),
             waiting: Cell::new(0),
             is_signal_waiting: Cell::new(false),

@@ -56,6 +56,10 @@ pub(crate) fn describe(shared: &Shared, instance: &Instance, now: Time) -> Strin
             format!("{reason}; stopped for it {} ago", Uptime(in_state))
         }
         State::Stopped => format!("stopped {} ago", Uptime(in_state)),
+        State::Exited if instance.past().next_back().is_none() => match shared.state.done_at(instance.spec()) {
+            Some(at) => format!("done {}", &at.to_string()[..10]),
+            None => "done".to_owned(),
+        },
         State::Exited => format!("{reason}, {} ago{}", Uptime(in_state), next_run(shared, instance, now)),
         State::Fatal => format!("{reason}; {}{}", gave_up(instance), next_run(shared, instance, now)),
     }

@@ -122,6 +122,11 @@ impl EventLoop {
     /// Supervises until the core orders the exit. Returns the exit code, and the end of the shutdown budget if there is one.
     pub(crate) async fn run(mut self) -> (u8, Option<Instant>) {
         listeners::begin(&self.shared);
+        // With sources, there are no programs yet.
+        if !self.shared.configuration.sources.is_waiting() {
+            let remembered = self.shared.state.recall(self.shared.supervisor.borrow().programs());
+            self.inputs.of_programs.extend(remembered.map(|instances| Input::Remembered { instances }));
+        }
         self.inputs.of_programs.push_back(Input::Booted);
         loop {
             let is_settled = self.settle() && self.attend_sockets();
@@ -351,7 +356,7 @@ impl EventLoop {
     }
 
     fn handle_order(&mut self, order: Order) {
-        self.inputs.ordered.push_back(match order {
+        let input = match order {
             Order::Command { request, select, verb, wait, by, reply } => {
                 self.replies.expect(request, reply);
                 Input::Commanded { request, select, verb, wait, by }
@@ -359,6 +364,8 @@ impl EventLoop {
             Order::Expire { request } => Input::RequestExpired { request },
             Order::Configure { request, by, new, reply } => {
                 self.replies.expect(request, reply);
+                let remembered = self.shared.state.recall(&new.spec.programs);
+                self.inputs.ordered.extend(remembered.map(|instances| Input::Remembered { instances }));
                 reload::put_in_force(&self.shared, (request, by), *new)
             }
             Order::Exec { serial, ask, reply } => return self.begin_exec(serial, *ask, reply),
@@ -368,12 +375,14 @@ impl EventLoop {
             Order::Shutdown { timeout, by, pid } => {
                 Input::ShutdownAsked { reason: self.reason_of_request(by, pid), timeout }
             }
-        });
+        };
+        self.inputs.ordered.push_back(input);
     }
 
     /// Before the loop waits: until then, a program may be stopped and started again. False if inputs are queued.
     fn attend_sockets(&mut self) -> bool {
         let supervisor = self.shared.supervisor.borrow();
+        self.shared.state.attend(&supervisor);
         let is_shutting_down = supervisor.is_shutting_down();
         let known = self.shared.children.borrow_mut().attend_sockets(supervisor.snapshot(), is_shutting_down);
         let is_settled = known.is_empty();
@@ -434,6 +443,7 @@ impl EventLoop {
             Effect::Reply { request, outcome } => {
                 // A stop of a program that has exited changes its goal and nothing else.
                 self.shared.children.borrow_mut().note_change();
+                self.shared.state.note_command();
                 let pending_drain = self.shared.children.borrow().logs().pending_drain();
                 self.replies.send(request, outcome, pending_drain);
             }

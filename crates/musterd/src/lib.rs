@@ -34,6 +34,7 @@ mod program_counters;
 mod publish;
 mod reload;
 mod shared;
+mod state;
 mod supervisord;
 
 use std::ffi::OsString;
@@ -41,7 +42,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use muster_config::{Diagnostic, Loaded, RemoteText, Severity};
-use muster_load::{check, config_files, doctor};
+use muster_load::check::{self, Beside};
+use muster_load::{config_files, doctor};
 use muster_simulate::Host;
 use muster_spec::SourceSpec;
 use muster_sys::say::{complain, say};
@@ -152,9 +154,23 @@ fn is_a_command(error: &clap::Error, first: &OsString) -> bool {
     is_unknown && is_it && !is_misspelt && !first.is_empty() && !first.to_string_lossy().starts_with('-')
 }
 
+/// The configuration with the numbers of instances that were chosen in an earlier life of the daemon. With sources, they count when
+/// the first versions are read.
+fn with_kept_scales(paths: &[std::path::PathBuf], loaded: Loaded) -> Loaded {
+    let Some(spec) = loaded.spec.as_ref().filter(|spec| spec.sources.is_empty()) else { return loaded };
+    let Some(directory) = spec.daemon.state_dir.as_deref().filter(|path| path.is_absolute()) else { return loaded };
+    let kept = state::scales(muster_state::scales_in(directory));
+    if kept.is_empty() {
+        return loaded;
+    }
+    let beside = Beside { texts: &[], scales: Some(&kept) };
+    let scaled = check::load_beside(paths, &config_files::open_again, beside);
+    if scaled.spec.is_some() { scaled } else { loaded }
+}
+
 fn supervise(config: &[std::path::PathBuf]) -> u8 {
     let (paths, loaded) = match check::find(config) {
-        Ok(paths) => (paths.clone(), check::load(&paths, &config_files::open)),
+        Ok(paths) => (paths.clone(), with_kept_scales(&paths, check::load(&paths, &config_files::open))),
         Err(message) => {
             complain(&message);
             return 2;

@@ -29,6 +29,7 @@ use crate::inspection::Inspection;
 use crate::pidfile::Pidfile;
 use crate::pools::Listeners;
 use crate::program_counters::ProgramCounters;
+use crate::state::State;
 use muster_logging::event_ring::EventRing;
 use muster_logging::limit::Limits;
 use muster_server::budget::Budget;
@@ -78,6 +79,8 @@ pub(crate) struct Shared {
     pub(crate) supervisor: RefCell<Supervisor>,
     pub(crate) children: RefCell<Children>,
     pub(crate) configuration: Configuration,
+    /// The memory across restarts of the container.
+    pub(crate) state: State,
     /// Certificates of listeners.
     pub(crate) secrets: Secrets,
     pub(crate) orders: mpsc::Sender<Order>,
@@ -115,7 +118,7 @@ impl Shared {
         (clock, loop_turns): (Clock, LoopTurns),
         supervisor: Supervisor,
         children: Children,
-        configuration: Configuration,
+        (configuration, state): (Configuration, State),
         (access, servers): (Access, Arc<Servers>),
         orders: mpsc::Sender<Order>,
         own_log: Arc<Memory>,
@@ -132,6 +135,7 @@ impl Shared {
             supervisor: RefCell::new(supervisor),
             children: RefCell::new(children),
             configuration,
+            state,
             secrets: Secrets::new(servers),
             orders,
             event_ring: RefCell::new(event_ring),

@@ -17,6 +17,7 @@ pub(crate) mod listen;
 pub(crate) mod logs;
 pub(crate) mod memory;
 pub(crate) mod numprocs;
+pub(crate) mod once;
 pub(crate) mod own_user;
 pub(crate) mod privileges;
 pub(crate) mod probes;

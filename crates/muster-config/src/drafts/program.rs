@@ -35,6 +35,7 @@ pub(crate) struct Rules {
     pub(crate) autostart: bool,
     pub(crate) start_on: StartOn,
     pub(crate) start_delay: StartDelay,
+    pub(crate) once: bool,
     /// The policy where neither a preset nor a key says otherwise.
     base: RestartPolicy,
     pub(super) when: RestartWhen,
@@ -69,6 +70,7 @@ pub(crate) struct Rules {
     pub(crate) max_runtime_at: Option<Place>,
     pub(crate) restart_at: Option<Place>,
     pub(crate) start_on_at: Option<Place>,
+    pub(crate) once_at: Option<Place>,
     retries_at: Option<Place>,
     backoff_at: Option<Place>,
 }
@@ -82,6 +84,7 @@ impl Default for Rules {
             autostart: true,
             start_on: StartOn::Boot,
             start_delay: StartDelay::NONE,
+            once: false,
             base: RestartPolicy::DEFAULT,
             when: RestartPolicy::DEFAULT.when,
             docker_limit: None,
@@ -113,6 +116,7 @@ impl Default for Rules {
             max_runtime_at: None,
             restart_at: None,
             start_on_at: None,
+            once_at: None,
             retries_at: None,
             backoff_at: None,
         }
@@ -130,6 +134,7 @@ impl Rules {
             autostart: program.autostart,
             start_on: program.start_on,
             start_delay: program.start_delay,
+            once: program.once,
             base: program.restart,
             when: program.restart.when,
             forgives_on_start: program.restart.forgive_on_start,
@@ -159,6 +164,7 @@ impl Rules {
             autostart: self.autostart,
             start_on: self.start_on,
             start_delay: self.start_delay,
+            once: self.once,
             restart: self.restart_policy(),
             schedule: self.schedule(timezone),
             startsecs: self.startsecs,

@@ -16,12 +16,14 @@ pub(crate) struct ScheduleDraft {
     spec: ScheduleSpec,
     /// Which of its times are in the default time zone.
     in_default: Vec<bool>,
+    /// Where it says `missed = "once"`.
+    catches_up_at: Option<Place>,
 }
 
 impl ScheduleDraft {
     /// The draft of a schedule whose zones are known.
     pub(crate) fn of(spec: &ScheduleSpec) -> ScheduleDraft {
-        ScheduleDraft { in_default: vec![false; spec.times.len()], spec: spec.clone() }
+        ScheduleDraft { in_default: vec![false; spec.times.len()], spec: spec.clone(), catches_up_at: None }
     }
 
     /// Checks it against keys that do not go with it, if they are there: `essential`, and `startretries` without `restart`.
@@ -40,6 +42,11 @@ impl ScheduleDraft {
             let hint = "restart = \"on-failure\" also retries between the times";
             report.add(owner.finding(Severity::Error, place, message).hint(hint));
         }
+    }
+
+    /// Where it says `missed = "once"`.
+    pub(crate) fn catches_up_at(&self) -> Option<Place> {
+        self.catches_up_at
     }
 
     /// With this zone where none is named.
@@ -79,11 +86,12 @@ impl Rules {
 fn read_schedule(field: &Field<'_>) -> Option<ScheduleDraft> {
     let Content::Table(entries) = &field.value.content else {
         let (times, in_default) = read_times(field, None)?;
-        return Some(ScheduleDraft { spec: ScheduleSpec::of(times), in_default });
+        return Some(ScheduleDraft { spec: ScheduleSpec::of(times), in_default, catches_up_at: None });
     };
     let zone_at = entries.iter().find(|(name, _)| name.as_str() == "timezone");
     let zone = zone_at.map(|(name, value)| read_timezone(&field.child(name.as_str(), value)));
     let mut spec = ScheduleSpec::of(Vec::new());
+    let mut catches_up_at = None;
     let (mut in_default, mut is_well) = (Vec::new(), !matches!(zone, Some(None)));
     let zone = zone.flatten();
     for (name, value) in entries {
@@ -93,7 +101,10 @@ fn read_schedule(field: &Field<'_>) -> Option<ScheduleDraft> {
             "timezone" => Some(()),
             "overlap" => child.choice(&Overlap::ALL).map(|overlap| spec.overlap = overlap),
             "jitter" => child.duration().map(|jitter| spec.jitter = jitter),
-            "missed" => read_missed(&child).map(|missed| spec.missed = missed),
+            "missed" => child.choice(&Missed::ALL).map(|missed| {
+                spec.missed = missed;
+                catches_up_at = (missed == Missed::Once).then(|| child.place());
+            }),
             "run_on_start" => child.flag().map(|flag| spec.run_on_start = flag),
             _ => {
                 let keys = "it has cron, timezone, overlap, jitter, missed and run_on_start";
@@ -107,7 +118,7 @@ fn read_schedule(field: &Field<'_>) -> Option<ScheduleDraft> {
         field.error_with_hint("lacks cron", EXAMPLE);
         return None;
     }
-    is_well.then_some(ScheduleDraft { spec, in_default })
+    is_well.then_some(ScheduleDraft { spec, in_default, catches_up_at })
 }
 
 /// The name of a time zone; `None` with an error.
@@ -152,13 +163,4 @@ fn report(field: &Field<'_>, text: &Text<'_>, mistake: Mistake) {
     let place = if text.secret || mistake.at.is_empty() { field.place() } else { field.place_within(mistake.at) };
     let finding = field.owner.finding(Severity::Error, place, format!("{} {message}", field.path()));
     field.report(if mistake.hint.is_empty() { finding } else { finding.hint(mistake.hint) });
-}
-
-fn read_missed(field: &Field<'_>) -> Option<Missed> {
-    if field.value.literal() == Some("once") {
-        let problem = "cannot be \"once\" yet: the daemon does not keep in state_dir when a job has run";
-        field.error_with_hint(problem, "missed = \"skip\" leaves out times that pass while the daemon does not run");
-        return None;
-    }
-    field.choice(&Missed::ALL)
 }

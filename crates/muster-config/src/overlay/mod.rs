@@ -266,6 +266,7 @@ fn read_program(
     }
     rules.follow_schedule();
     rules.check(Owner::Program(program.name), around.report);
+    rules.check_memory(spec.daemon.state_dir.is_some(), Owner::Program(program.name), around.report);
     for &(at, number) in &program.processes {
         let errors = around.report.errors();
         let old = &spec.programs[at];

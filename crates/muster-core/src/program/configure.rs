@@ -22,6 +22,7 @@ impl Instance {
             self.arm_recycling(turn);
         }
         let was = std::mem::replace(&mut self.spec, spec);
+        self.forget_other_command(&was);
         if was.probes != self.spec.probes {
             self.change_probes(turn, &was);
         }

@@ -89,10 +89,18 @@ impl Instance {
         self.job.last_success
     }
 
+    /// Whether its last run that ended by itself was a success, if one has, also in an earlier life of the daemon.
+    pub fn job_succeeded(&self) -> Option<bool> {
+        self.job.succeeded
+    }
+
     /// Notes how a run ended by itself.
     pub(super) fn note_result(&mut self, now: Time, success: bool) {
         self.job.succeeded = Some(success);
         self.job.last_success = Some(now).filter(|_| success).or(self.job.last_success);
+        if success {
+            self.note_done_once();
+        }
     }
 
     /// When each interval of its schedule is over, in their order.
@@ -140,6 +148,9 @@ impl Instance {
 
     /// Starts it in this way.
     pub(crate) fn start_as(&mut self, turn: &mut Turn<'_>, how: Start) {
+        if self.settles_as_done(turn, how) {
+            return;
+        }
         if self.runs_now(how, self.goal == Goal::Down) {
             self.start(turn, how.waits());
         } else {
@@ -149,6 +160,9 @@ impl Instance {
 
     /// Stops and starts it in this way.
     pub(crate) fn restart_as(&mut self, turn: &mut Turn<'_>, how: Start) {
+        if self.settles_as_done(turn, how) {
+            return;
+        }
         if self.runs_now(how, true) {
             self.renew(turn, how.waits());
         } else {

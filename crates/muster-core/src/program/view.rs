@@ -129,10 +129,9 @@ impl Instance {
 
     /// Whether it is ready, a oneshot that has succeeded, or waits for a client.
     pub fn can_serve(&self) -> bool {
-        let ended_well = || self.past.back().is_some_and(|past| past.success);
         match self.state {
             State::Running => self.ready() == Readiness::Ready,
-            State::Exited => self.program.kind == Kind::Oneshot && ended_well(),
+            State::Exited => self.program.kind == Kind::Oneshot && self.has_ended_well(),
             State::Waiting => self.awaits_contact,
             _ => false,
         }

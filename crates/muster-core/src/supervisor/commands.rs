@@ -204,6 +204,19 @@ impl Supervisor {
         }
     }
 
+    /// Starts what starts with the daemon, and what that needs.
+    pub(super) fn boot(&mut self, now: Time) {
+        if self.is_shutting_down() {
+            return;
+        }
+        let wanted = self.instances.iter().filter(|one| one.program().autostart && !one.stays_down());
+        let wanted: Vec<InstanceId> = wanted.map(Instance::id).collect();
+        let mut all = self.needed_by(&wanted);
+        all.extend(wanted);
+        all.retain(|&id| !self.instance(id).stays_down());
+        self.start_in_turn(now, self.in_boot_order(all), |_| Start::AtBoot);
+    }
+
     pub(super) fn lower_goals(&mut self, now: Time, ids: &[InstanceId]) {
         self.cancel_rolls(ids);
         for &id in ids {

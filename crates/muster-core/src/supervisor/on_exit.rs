@@ -12,7 +12,9 @@ impl Supervisor {
     /// Shuts the daemon down if the instance that changed is essential and has exited for good.
     pub(super) fn follow_essential_end(&mut self, now: Time, id: InstanceId) {
         let instance = self.instance(id);
-        let is_its_own = instance.goal() == Goal::Up || instance.was_stopped_for_failure();
+        // One that was done in an earlier life has not ended now.
+        let has_run = instance.past().next_back().is_some();
+        let is_its_own = has_run && (instance.goal() == Goal::Up || instance.was_stopped_for_failure());
         let ends_all = |end: &FinalEnd| end.ends_all || instance.program().essential.ends_with(end.success);
         if let Some(end) = instance.final_end().filter(|end| is_its_own && self.shutdown.is_none() && ends_all(end)) {
             let reason = if end.ends_all { ShutdownReason::OnExit(id) } else { ShutdownReason::Essential(id) };

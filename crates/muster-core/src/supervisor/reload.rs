@@ -140,7 +140,9 @@ impl Supervisor {
         let was_off = !instance.program().autostart && !instance.was_stopped_by_hand();
         let is_wanted_again = instance.is_leaving() || has_changed || was_off;
         match (instance.goal(), instance.state()) {
-            (Goal::Up, State::Exited) if has_changed && program.autostart => steps.started.push(id),
+            (Goal::Up, State::Exited) if has_changed && program.autostart && !instance.stays_done(spec) => {
+                steps.started.push(id);
+            }
             (Goal::Up, State::Exited) => {}
             (Goal::Up, _) if (has_changed || restarts) && instance.is_live() => steps.restarted.push(id),
             (Goal::Up, _) if has_changed => steps.started.push(id),
@@ -162,6 +164,8 @@ impl Supervisor {
         // In the order of the old configuration, by which they were started.
         let waves = self.stop_waves(&stopping);
         self.replace_table(now, programs, members);
+        let recalled = self.recall_last(now);
+        started.retain(|id| !recalled.contains(id));
         self.lower_goals(now, &removed);
         removed.iter().for_each(|&id| self.give_up_requests_for(id));
         if restarted.len() + removed.len() > 1 {
@@ -177,6 +181,7 @@ impl Supervisor {
         self.begin_waves(now, &stopping, waves, Purpose::Restart(Asker::Reload(by)));
         let mut to_start = self.needed_by(&wanted);
         to_start.extend(started);
+        to_start.retain(|id| !recalled.contains(id));
         self.start_in_turn(now, self.in_boot_order(to_start), |_| Start::AtBoot);
         self.begin_roll(Asker::Reload(by), None, parts, wanted);
         // Instances whose dependencies were changed may be able to start.
@@ -191,6 +196,7 @@ impl Supervisor {
         let Steps { members, removed, restarted, lowered, fresh, .. } = steps;
         self.cancel_rolls(&[restarted.as_slice(), &lowered].concat());
         let mut stopping: Vec<InstanceId> = removed.iter().chain(&restarted).chain(&lowered).copied().collect();
+        self.remembered.clear();
         let mut waves = self.shutdown_waves(&stopping);
         // The first element is the last wave.
         let last = Group { members: fresh.clone(), ..Group::default() };

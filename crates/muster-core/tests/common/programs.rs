@@ -37,6 +37,7 @@ pub fn program(name: &str) -> ProgramSpec {
         autostart: true,
         start_on: StartOn::Boot,
         start_delay: StartDelay::NONE,
+        once: false,
         restart: RestartPolicy::DEFAULT,
         startsecs: s(1),
         max_runtime: None,

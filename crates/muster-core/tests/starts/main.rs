@@ -1,4 +1,4 @@
-//! What delays a start: `start_delay` of a program, and `max_parallel_starts` of all.
+//! What delays a start or prevents it: `start_delay` of a program, `max_parallel_starts` of all, and what is remembered.
 
 #![allow(unreachable_pub)]
 
@@ -8,3 +8,4 @@ mod crowd;
 mod delay;
 mod every_story;
 mod play;
+mod remembered;

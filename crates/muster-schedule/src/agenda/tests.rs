@@ -131,3 +131,31 @@ fn daylight_saving_time_is_vixies() {
         ["2026-10-25T02:30:00+02:00", "2026-10-25T02:30:00+01:00"]
     );
 }
+
+/// The same with `missed = "once"`, for a job whose times were considered up to a certain time.
+fn catches_up(texts: &[&str], seen: &str, now: &str) -> Option<(bool, u32)> {
+    let times = texts.iter().map(|text| crate::parse(text, "UTC").expect("it is good")).collect();
+    let mut agenda: Agenda<u8> = Agenda::default();
+    let schedule = ScheduleSpec { missed: Missed::Once, ..ScheduleSpec::of(times) };
+    agenda.arm(1, &schedule, at(now)).expect("it is good");
+    assert_eq!(agenda.look(at(now)), [], "nothing is due by arming it");
+    agenda.recall(1, at(seen));
+    let due = agenda.look(at(now)).first().map(|due| (due.is_due, due.missed));
+    assert_eq!(agenda.look(at(now)), [], "it is due once");
+    assert!(agenda.earliest().is_some_and(|next| next > at(now)));
+    due
+}
+
+#[test]
+fn with_missed_once_times_that_passed_are_one_run() {
+    let now = "2026-05-03T13:00:00Z";
+    assert_eq!(catches_up(FIXED_AT_NOON, "2026-05-03T12:00:00Z", now), None);
+    assert_eq!(catches_up(FIXED_AT_NOON, "2026-05-03T11:59:59Z", now), Some((true, 0)));
+    assert_eq!(catches_up(FIXED_AT_NOON, "2026-05-01T11:00Z", now), Some((true, 2)));
+    assert_eq!(catches_up(EVERY_FIVE_MINUTES, "2026-05-03T12:00:00Z", now), Some((true, 11)));
+    assert_eq!(catches_up(EVERY_FIVE_MINUTES, "1970-01-01T00:00Z", now).map(|(due, _)| due), Some(true));
+    // A clock that was set back has no times in the future.
+    assert_eq!(catches_up(FIXED_AT_NOON, "2027-01-01T00:00Z", now), None);
+    let mut agenda = armed(EVERY_FIVE_MINUTES, at("2026-05-01T11:01Z"));
+    assert_eq!(agenda.look(at("2026-05-01T12:02Z")).first().map(|due| due.is_due), Some(false), "the default skips");
+}

@@ -32,7 +32,7 @@ fn on_stage(spec: &Spec, directory: &Path) -> Spec {
     let mut staged = spec.clone();
     let daemon = &mut staged.daemon;
     (daemon.log_format, daemon.log_level, daemon.log_file) = (LogFormat::Json, LogLevel::Debug, None);
-    (daemon.pidfile, daemon.directory) = (None, None);
+    (daemon.pidfile, daemon.directory, daemon.state_dir) = (None, None, None);
     staged.control.socket = None;
     let staged_program = |program: &ProgramSpec| {
         let played = |instance: &Arc<InstanceSpec>| {

@@ -83,16 +83,19 @@ pub enum Missed {
     /// Nothing: it is counted as missed.
     #[default]
     Skip,
+    /// One run as soon as the daemon can, however many there were.
+    Once,
 }
 
 impl Missed {
     /// Each by its word in the configuration.
-    pub const ALL: [(&'static str, Missed); 1] = [("skip", Missed::Skip)];
+    pub const ALL: [(&'static str, Missed); 2] = [("skip", Missed::Skip), ("once", Missed::Once)];
 
     /// Its word in the configuration.
     pub const fn name(self) -> &'static str {
         match self {
             Missed::Skip => "skip",
+            Missed::Once => "once",
         }
     }
 }

@@ -34,6 +34,7 @@ impl Observers {
         if !main_log_events::said(shared, &event) {
             log_events::write(shared, &event, said);
         }
+        shared.state.observe(&shared.supervisor.borrow(), shared.clock, &event);
         listeners::observe(shared, &event);
         publish(shared, event, said.is_some());
     }

@@ -5,8 +5,8 @@
 
 use std::io;
 
-use muster_core::Input;
-use muster_spec::{InstanceId, ScheduleSpec};
+use muster_core::{Input, Instance};
+use muster_spec::{InstanceId, Missed, ScheduleSpec};
 use muster_sys::async_fd::Watched;
 use muster_sys::wall_timer::WallTimer;
 use tracing::error;
@@ -44,19 +44,27 @@ impl EventLoop {
     /// A program is to be started at the times of its schedule from now on.
     pub(super) fn arm(&mut self, instance: InstanceId, schedule: &ScheduleSpec) {
         let now = self.shared.clock.wall_seconds();
-        let armed = self.shared.agenda.borrow_mut().arm(instance, schedule, now);
-        if let Err(mistake) = armed {
-            let supervisor = self.shared.supervisor.borrow();
-            let program = supervisor.instance(instance).name();
+        self.wall_clock.is_stale = true;
+        let supervisor = self.shared.supervisor.borrow();
+        let Some(program) = supervisor.get(instance).map(Instance::name) else { return };
+        let mut agenda = self.shared.agenda.borrow_mut();
+        if let Err(mistake) = agenda.arm(instance, schedule, now) {
             error!(program, "cannot follow its schedule, it is not started: {}", mistake.message);
         }
-        self.wall_clock.is_stale = true;
+        let unseen = self.shared.state.armed(program, now).filter(|_| schedule.missed == Missed::Once);
+        if let Some(since) = unseen {
+            agenda.recall(instance, since);
+        }
     }
 
     /// The times of this program no longer count.
     pub(super) fn disarm(&mut self, instance: InstanceId) {
-        self.shared.agenda.borrow_mut().disarm(instance);
         self.wall_clock.is_stale = true;
+        self.shared.agenda.borrow_mut().disarm(instance);
+        let supervisor = self.shared.supervisor.borrow();
+        if let Some(one) = supervisor.get(instance) {
+            self.shared.state.disarmed(one.name());
+        }
     }
 
     /// Sets the timer, if the times have changed. Called before the loop waits.
@@ -83,6 +91,9 @@ impl EventLoop {
         let now = self.shared.clock.wall_seconds();
         for due in self.shared.agenda.borrow_mut().look(now) {
             let instance = due.job;
+            if let Some(one) = self.shared.supervisor.borrow().get(instance) {
+                self.shared.state.saw(one.name(), now);
+            }
             if due.missed > 0 {
                 self.inputs.of_programs.push_back(Input::DueMissed { instance, times: due.missed });
             }

@@ -19,8 +19,8 @@ use muster_sys::tree::{Measuring, Usage};
 
 use super::samples::Samples;
 use super::schedule_metrics;
-use super::source_metrics;
 use super::view;
+use super::{source_metrics, state_metrics};
 use crate::program_counters::{OUTCOMES, REASONS};
 use crate::shared::Shared;
 use muster_server::body::{Body, Pieces};
@@ -192,6 +192,7 @@ pub(crate) const FAMILIES: &[Family] = &[
         "Versions of a source that became active or were refused.",
         Daemon(source_metrics::applies),
     ),
+    family("muster_state_write_failures_total", "counter", "Failed writes of state.", Daemon(state_metrics::failures)),
     family(
         "process_cpu_seconds_total",
         "counter",

@@ -23,6 +23,7 @@ mod schedule;
 mod schedule_metrics;
 mod slices;
 mod source_metrics;
+mod state_metrics;
 mod trace;
 mod view;
 mod web;

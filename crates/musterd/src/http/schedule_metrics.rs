@@ -1,5 +1,6 @@
 //! The metrics of programs with a schedule; others have none of them.
 
+use muster_api as api;
 use muster_core::Instance;
 
 use super::metrics::seconds;
@@ -13,8 +14,12 @@ pub(super) fn next(shared: &Shared, instance: &Instance, samples: &mut Samples<'
 }
 
 pub(super) fn last_success(shared: &Shared, instance: &Instance, samples: &mut Samples<'_>) {
-    let at = instance.last_success().filter(|_| instance.program().schedule.is_some());
-    samples.maybe(at.map(|at| seconds(view::date(shared, at))));
+    if instance.program().schedule.is_none() {
+        return samples.maybe(None);
+    }
+    let earlier = || shared.state.last_success(instance.name()).map(api::Timestamp::from_unix_ms);
+    let at = instance.last_success().map(|at| view::date(shared, at)).or_else(earlier);
+    samples.maybe(at.map(seconds));
 }
 
 pub(super) fn skipped(shared: &Shared, instance: &Instance, samples: &mut Samples<'_>) {

@@ -84,6 +84,7 @@ pub(crate) fn put_in_force(shared: &Shared, (request, by): (RequestId, Option<Pr
         scales.retain(|name, scale| {
             spec.programs.iter().any(|program| program.name == *name && scale.holds(program.numprocs))
         });
+        shared.state.keep_scales(&scales);
         shared.configuration.scales.replace(scales);
         in_force.sources.clone_from(&spec.sources);
         let supervisor = shared.supervisor.borrow();

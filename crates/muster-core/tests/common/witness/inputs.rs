@@ -77,7 +77,8 @@ impl Witness {
             | Input::WatchdogPinged { .. }
             | Input::WatchdogTripped { .. }
             | Input::MemoryExceeded { .. }
-            | Input::WatchdogChanged { .. } => {}
+            | Input::WatchdogChanged { .. }
+            | Input::Remembered { .. } => {}
         }
     }
 

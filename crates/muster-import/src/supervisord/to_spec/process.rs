@@ -51,6 +51,7 @@ pub(super) fn program(
         autostart: process.autostart,
         start_on: StartOn::Boot,
         start_delay: StartDelay::NONE,
+        once: false,
         restart: restart(context, process),
         startsecs: seconds(process.startsecs),
         max_runtime: None,

@@ -5,6 +5,7 @@
 //! known, the text says so.
 
 use muster_api as api;
+use muster_core::program::HISTORY;
 use muster_core::{Instance, PastRun, Progress, StopCause, Supervisor, Time};
 use muster_spec::{Exit, Hook, RunEnd, Signal, Span, SpawnStep, State};
 
@@ -27,7 +28,9 @@ pub(crate) fn why(shared: &Shared, instance: &Instance, now: Time) -> api::Why {
         .map_or_else(|| next(&supervisor, instance, now), |due| format!("it starts at its time, {due}"));
     let mut ended = instance.past().rev();
     let last = ended.next();
-    let mut story = Vec::new();
+    // Later, there is enough to say of this life.
+    let is_young = instance.past().count() < HISTORY;
+    let mut story = Vec::from_iter(shared.state.previous_life(instance.name()).filter(|_| is_young));
     if let Some(past) = last {
         story.extend(tell_end(shared, &supervisor, past));
         story.push(format!("decided: {}", past.explain(&instance.program().exit_codes)));
