@@ -90,12 +90,13 @@ fn acceptance_of_a_start_without_the_server() {
         return;
     }
     let server = Server::start(ok(&program("web")));
-    let state = tempfile::tempdir().expect("a directory");
-    let keeping = format!("exit_when_done = false\nstate_dir = \"{}\"", state.path().display());
+    let place = tempfile::tempdir().expect("a directory");
+    let state = place.path().join("state");
+    let keeping = format!("exit_when_done = false\nstate_dir = \"{}\"", state.display());
     let supervising = |wait: &str| Setting::supervising(source(&server, &format!("wait = {wait:?}"))).musterd(&keeping);
     let mut daemon = supervising("1s").start();
     runs(&daemon, "web");
-    wait_until("it is kept", || state.path().join("sources/fleet.json").exists());
+    wait_until("it is kept", || state.join("sources/fleet.json").exists());
     daemon.finish();
     server.stop();
     in_time(|| {

@@ -147,12 +147,13 @@ fn a_slow_server_delays_nothing_and_the_daemon_stops_at_once() {
 #[test]
 fn without_its_server_the_daemon_starts_with_the_kept_version_or_not_at_all() {
     let server = Server::start(ok(&program("web")));
-    let state = tempfile::tempdir().expect("a directory");
-    let keeping = format!("exit_when_done = false\nstate_dir = \"{}\"", state.path().display());
+    let place = tempfile::tempdir().expect("a directory");
+    let state = place.path().join("state");
+    let keeping = format!("exit_when_done = false\nstate_dir = \"{}\"", state.display());
     let supervising = |more: &str| Setting::supervising(source(&server, more)).musterd(&keeping);
     let mut daemon = supervising("wait = \"200ms\"").start();
     runs(&daemon, "web");
-    let kept = state.path().join("sources/fleet.json");
+    let kept = state.join("sources/fleet.json");
     wait_until("it is kept", || kept.exists());
     daemon.finish();
     server.say(head("503 Down", "Content-Length: 0\r\n", ""));

@@ -128,7 +128,7 @@ fn a_oneshot_needs_its_turn_until_it_is_executed() {
 fn is_before(play: &Play, first: &str, second: &str) -> bool {
     let key = |name: &str| (play.retrying.get(name).copied().unwrap_or(false), play.one(name).program().priority);
     let (one, two) = (key(first), key(second));
-    one.0 < two.0 || one.0 == two.0 && !one.0 && one.1 < two.1
+    !one.0 && two.0 || one.0 == two.0 && !one.0 && one.1 < two.1
 }
 
 #[test]
