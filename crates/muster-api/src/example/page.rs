@@ -48,7 +48,14 @@ fn session() -> Session {
 }
 
 fn stats() -> InstanceStats {
-    InstanceStats { name: "web:0".to_owned(), run: Some(7), processes: 3, memory: 12_345_678, cpu_seconds: 1.25, restarts: 2 }
+    InstanceStats {
+        name: "web:0".to_owned(),
+        run: Some(7),
+        processes: 3,
+        memory: 12_345_678,
+        cpu_seconds: 1.25,
+        restarts: 2,
+    }
 }
 
 fn runs() -> InstanceRuns {

@@ -239,5 +239,9 @@ fn with_missed_once_times_that_passed_are_one_run() {
     // A clock that was set back has no times in the future.
     assert_eq!(catches_up(FIXED_AT_NOON, "2027-01-01T00:00Z", now), None);
     let mut agenda = armed(EVERY_FIVE_MINUTES, at("2026-05-01T11:01Z"));
-    assert_eq!(agenda.look(at("2026-05-01T12:02Z"), false).first().map(|due| due.is_due), Some(false), "the default skips");
+    assert_eq!(
+        agenda.look(at("2026-05-01T12:02Z"), false).first().map(|due| due.is_due),
+        Some(false),
+        "the default skips"
+    );
 }
