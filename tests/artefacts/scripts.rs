@@ -146,7 +146,10 @@ fn tests_find_the_executables_in_one_place() {
             }
         }
     }
-    assert_eq!(found, ["tests/harness/executables.rs"], "use harness::musterd() and its like instead of env!");
+    found.sort();
+    // A package of its own has to say where the executables are.
+    let places = ["tests/harness/executables.rs", "tests/web/build.rs"];
+    assert_eq!(found, places, "use harness::musterd() and its like instead of env!");
 }
 
 #[test]

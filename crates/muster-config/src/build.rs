@@ -134,17 +134,8 @@ pub(crate) fn load_with<T>(
     let files = read.chain(env_files.into_files()).collect();
     let (diagnostics, secrets) = report.into_diagnostics(&texts);
     disguises.secrets = secrets;
-    place_origins(&mut disguises, &texts);
+    disguises.place_origins(&texts);
     (Loaded { spec, files, diagnostics, disguises, looked_at, texts, places, clients_at }, taken)
-}
-
-/// Replaces the numbers of files by their places among those that were read.
-fn place_origins(disguises: &mut Disguises, texts: &[File]) {
-    let before = |file: u32| texts.iter().take(file as usize).filter(|file| file.was_read).count();
-    let places: Vec<u32> = (0..texts.len() as u32).map(|file| before(file) as u32).collect();
-    for (_, file) in disguises.origins.values_mut().flatten() {
-        *file = places.get(*file as usize).copied().unwrap_or_default();
-    }
 }
 
 fn build<T>(

@@ -1800,7 +1800,8 @@ pub static KEYS: &[Key] = &[
         "word",
         "\"wanted\"",
         "how long it is open: `wanted` until the program is stopped or given up, `always` until it is removed or the \
-         daemon exits; clients queue where no process takes them",
+         daemon exits; clients queue where no process takes them. The next start or reload mends a listener that a program has \
+         shut down",
         Reader::Socket(SocketDraft::keep),
     )
     .shaped(Shape::Words(&SocketKeep::WORDS)),

@@ -14,6 +14,7 @@ use muster_spec::InstanceSpec;
 
 use crate::disguise::secrets_in;
 use crate::redact::{MASK, is_secret};
+use crate::source::File;
 
 /// Shorter values match too much: they are masked only as whole words.
 const SHORT: usize = 4;
@@ -236,6 +237,17 @@ pub struct Disguises {
     /// The keys of each program, by its name, each with the file it came from, as a place in the list of files that were read.
     /// A key that is merged over several files is there several times, in order. Empty for other languages.
     pub origins: Origins,
+}
+
+impl Disguises {
+    /// Replaces the numbers of files by their places among those that were read.
+    pub(crate) fn place_origins(&mut self, texts: &[File]) {
+        let before = |file: u32| texts.iter().take(file as usize).filter(|file| file.was_read).count();
+        let places: Vec<u32> = (0..texts.len() as u32).map(|file| before(file) as u32).collect();
+        for (_, file) in self.origins.values_mut().flatten() {
+            *file = places.get(*file as usize).copied().unwrap_or_default();
+        }
+    }
 }
 
 /// The keys of each program and their files.

@@ -1,6 +1,6 @@
 //! Where the kernel puts the core of a process that crashed: `kernel.core_pattern`, see core(5).
 //!
-//! The pattern belongs to the host, whatever the container. What it stands for after a crash is known except for a few
+//! The pattern belongs to the host, whatever the container. Its meaning after a crash is known except for a few
 //! words, such as the name of the thread that crashed; the file is then found by the rest of its name. Looking for it may
 //! wait for a slow disk: never do that on the loop. Reading the pattern waits for nothing.
 

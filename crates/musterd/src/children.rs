@@ -226,11 +226,6 @@ impl Children {
         Ok((spawning, stdin.map(|(_, pipe)| Rc::new(pipe))))
     }
 
-    /// The writing end of a run's standard input, if that is a pipe.
-    pub(crate) fn stdin_of(&self, run: RunId) -> Option<Rc<StdinPipe>> {
-        self.children.get(&run).and_then(|child| child.stdin.clone())
-    }
-
     /// The user id that a process will run as; its notifications and orphans are recognized by it. A user that does
     /// not exist is reported by the spawn itself.
     fn uid_of(&mut self, process: &ProcessSpec) -> u32 {

@@ -134,7 +134,7 @@ fn stops() {
     let is_stop =
         |change: &Change| matches!(change, Change::Stopped { signal: Signal::STOP, pid } if sleepers.contains(pid));
     assert!(stopped.len() == 20 && stopped.iter().all(is_stop), "{stopped:?}");
-    // Continued and stopped again before anyone looks: the last of both is told, once.
+    // Continued and stopped again before anyone looks: the last of both is reported, once.
     tell(continued, Signal::CONT);
     tell(continued, Signal::STOP);
     until("all are stopped", || continued.iter().all(|&pid| state(pid) == Some('T')).then_some(()));

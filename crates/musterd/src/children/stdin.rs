@@ -7,14 +7,15 @@
 use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 use std::time::Duration;
 
-use muster_spec::{InstanceSpec, SpawnError, Stdin};
+use muster_spec::{InstanceSpec, RunId, SpawnError, Stdin};
 use muster_sys::async_fd::Watched;
 use muster_sys::fd;
 use tokio::sync::Mutex;
 
-use super::no_pipe;
+use super::{Children, no_pipe};
 
 /// The writing end of one run's pipe.
 pub(crate) struct StdinPipe {
@@ -38,6 +39,13 @@ pub(super) fn open(spec: &InstanceSpec) -> Result<Option<(OwnedFd, StdinPipe)>, 
     match spec.process.stdin {
         Stdin::Nothing | Stdin::Fifo | Stdin::File => Ok(None),
         Stdin::Pipe | Stdin::Feed | Stdin::Events => StdinPipe::open().map(Some).map_err(no_pipe),
+    }
+}
+
+impl Children {
+    /// The writing end of a run's standard input, if that is a pipe.
+    pub(crate) fn stdin_of(&self, run: RunId) -> Option<Rc<StdinPipe>> {
+        self.children.get(&run).and_then(|child| child.stdin.clone())
     }
 }
 
