@@ -156,7 +156,7 @@ export function show(place, sources) {
     if (!all.length) add([{ node: separator("no output yet") }]);
   }
 
-  async function read({ path }, at) {
+  async function read({ path, name }, at) {
     let last = null;
     while (!over.signal.aborted) {
       // Lines of the last moment before the connection was lost come again.
@@ -166,7 +166,8 @@ export function show(place, sources) {
         for await (const batch of entries(`${path}?format=json&follow=true&${from}`, { signal: over.signal })) {
           const mine = known ? batch.filter((it) => it.kind !== "line" || !it.time || it.time > known) : batch;
           const isLive = batch.some((it) => it.kind === "live");
-          const lines = mine.filter((it) => it.kind !== "live");
+          // The path has the name as a selection; an entry repeats that.
+          const lines = mine.filter((it) => it.kind !== "live").map((it) => ({ ...it, program: name }));
           if (backlogs) backlogs[at].push(...lines);
           else add(lines);
           if (isLive) backlogIsRead(at);
