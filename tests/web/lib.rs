@@ -190,25 +190,34 @@ impl Browser {
         self.devtools("Input.insertText", &json!({ "text": text }));
     }
 
-    /// Clicks with the mouse on the first visible element of a selector whose text or label begins with `label`.
+    /// Clicks with the mouse on the first visible element of a selector whose text or label begins with `label`, once it stays in its
+    /// place. One that moved away under the mouse is clicked again.
     pub fn click(&self, selector: &str, label: &str) {
         let find = "const [selector, label] = arguments; \
-            const it = [...document.querySelectorAll(selector)].find((one) => one.checkVisibility() && ((one.innerText ?? '').trim().startsWith(label) \
-                || (one.getAttribute('aria-label') ?? '').startsWith(label))); \
+            const fits = (one) => (one.innerText ?? '').trim().startsWith(label) || (one.getAttribute('aria-label') ?? '').startsWith(label); \
+            const it = [...document.querySelectorAll(selector)].find((one) => one.checkVisibility() && fits(one)); \
             if (!it) return null; it.scrollIntoView({ block: 'center' }); const box = it.getBoundingClientRect(); \
+            window.wasClicked = false; const note = ({ target }) => { const hit = target.closest(selector); if (hit && fits(hit)) window.wasClicked = true; }; \
+            document.addEventListener('click', note, { once: true, capture: true }); \
             return [box.x + box.width / 2, box.y + box.height / 2, it.disabled ?? false];";
         let began = Instant::now();
-        let place = loop {
+        let mut before = Value::Null;
+        loop {
             let place = self.run_with(find, vec![json!(selector), json!(label)]);
-            if place.is_array() && place[2] == json!(false) {
-                break place;
-            }
             assert!(began.elapsed() < PATIENCE, "nothing to click: {selector} {label:?} {place}\n{}", self.text());
-            std::thread::sleep(Duration::from_millis(5));
-        };
-        for kind in ["mousePressed", "mouseReleased"] {
-            let event = json!({ "type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1 });
-            self.devtools("Input.dispatchMouseEvent", &event);
+            if place.is_array() && place[2] == json!(false) && place == before {
+                for kind in ["mousePressed", "mouseReleased"] {
+                    let event =
+                        json!({ "type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1 });
+                    self.devtools("Input.dispatchMouseEvent", &event);
+                }
+                // A document that the click has replaced knows nothing of it.
+                if self.run("return window.wasClicked !== false") == json!(true) {
+                    return;
+                }
+            }
+            before = place;
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 

@@ -1,10 +1,10 @@
 // Actions on instances. One that ends a process asks first, and says what else that hits.
 
-import { named, post, selected } from "./api.js";
+import { post, selected } from "./api.js";
 import { announce, dialog, note } from "./dialog.js";
 import { h, put } from "./dom.js";
 import { session } from "./session.js";
-import { consequences } from "./settings.js";
+import { configuration, consequences } from "./settings.js";
 import { daemon, programs } from "./store.js";
 import { plural, some, span } from "./text.js";
 
@@ -76,7 +76,7 @@ function askScale([name]) {
     h("label", {}, "Instances ", h("input", { name: "numprocs", type: "number", min: 1, max: 1000, value: now, required: true })),
     h("p", { class: "quiet" }, `There are ${now}. Of too many, those with the highest numbers stop; no other process is touched.`),
   ], [["Scale", async (form) => {
-    const answer = await post(named(program, "/scale"), { numprocs: Number(form.get("numprocs")) });
+    const answer = await post(`/v1/programs/${encodeURIComponent(program)}/scale`, { numprocs: Number(form.get("numprocs")) });
     note(`${program} has ${plural(answer.numprocs, "instance")} from now on`);
   }, "danger"]]);
 }
@@ -137,9 +137,13 @@ export async function act(verb, names) {
   }
 }
 
+// A dialog whose sentences are known when it opens does not move its buttons under the mouse.
+const prepare = () => { configuration().catch(() => {}); };
+
 /** The buttons of the actions that fit all of these instances. */
 export const buttonsFor = (names, verbs = Object.keys(ACTIONS), props = {}) => verbs
   .filter((verb) => session.mayControl && names.every((name) => programs.has(name) && ACTIONS[verb].fits(programs.get(name))))
   .filter((verb) => !ACTIONS[verb].isSingle || names.length === 1)
-  .map((verb) => h("button", { type: "button", class: "act", disabled: !mayAct(), data: { verb }, onclick: () => act(verb, names), ...props },
+  .map((verb) => h("button", { type: "button", class: "act", disabled: !mayAct(), data: { verb }, onclick: () => act(verb, names),
+    onpointerenter: prepare, onfocus: prepare, ...props },
     ACTIONS[verb].label));

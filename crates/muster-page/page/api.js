@@ -42,7 +42,7 @@ export const get = (path, options) => ask("GET", path, options).then(json);
 export const post = (path, body, options) => ask("POST", path, { ...options, body }).then(json);
 export const remove = (path, options) => ask("DELETE", path, options).then(json);
 
-/** The path of an instance or a program: its exact name, whatever characters it has. */
+/** The path of an instance: its exact name, whatever characters it has. */
 export const named = (name, rest = "") => `/v1/programs/${encodeURIComponent(`=${name}`)}${rest}`;
 
 /** A selection of instances by their exact names. */

@@ -5,8 +5,8 @@ import { button, h, setText, toggle } from "./dom.js";
 
 const MOST_MARKS = 5000;
 
-/** Controls that find in the children of `list`, and what its owner calls. */
-export function finder(list) {
+/** Controls that find in the children of `list`, and what its owner calls; `settle` is called once other lines are hidden. */
+export function finder(list, settle) {
   let pattern = null;
   let isRegex = false;
   let isFilter = false;
@@ -74,6 +74,7 @@ export function finder(list) {
     current?.clear();
     for (const line of list.getElementsByClassName("line")) mark(line);
     count();
+    settle();
   }
 
   function go(step) {
@@ -91,7 +92,7 @@ export function finder(list) {
   }
 
   const steps = h("span", { class: "bar steps", hidden: true }, button("↑", () => go(-1), { "aria-label": "Previous match" }), button("↓", () => go(1), { "aria-label": "Next match" }),
-    toggle("Only these", false, (now) => { isFilter = now; count(); }));
+    toggle("Only these", false, (now) => { isFilter = now; count(); settle(); }));
   const controls = [input, total, toggle(".*", false, (now) => { isRegex = now; again(); }, { "aria-label": "Regular expression", title: "Regular expression" }), steps];
   return { controls, mark, count, again, end() {
     CSS.highlights?.delete("found");

@@ -11,6 +11,9 @@ const WIDTH = 168;
 const HEIGHT = 44;
 const GAP_X = 24;
 const GAP_Y = 56;
+// The height of an edge's label, and how many have a height of their own.
+const LABEL = 13;
+const LABELS = 3;
 
 /** The state of a program: the worst one of its instances. */
 const worst = (instances) => [...instances].sort((a, b) => trouble(b) - trouble(a) || STATES.indexOf(a.state) - STATES.indexOf(b.state))[0];
@@ -69,7 +72,13 @@ export function show(place, chosen) {
     const { layers, at, columns } = layout([...linked], edges);
     const x = (name) => at.get(name).column * (WIDTH + GAP_X) + 8;
     const y = (name) => at.get(name).layer * (HEIGHT + GAP_Y) + 8;
-    const lines = edges.map((edge) => drawEdge(edge, x, y));
+    // The labels of the edges of one program stand one above the other.
+    const labelled = new Map();
+    const lines = edges.map((edge) => {
+      const above = labelled.get(edge.from) ?? 0;
+      if (!edge.isRestart) labelled.set(edge.from, above + 1);
+      return drawEdge(edge, x, y, above % LABELS);
+    });
     const nodes = new Map([...linked].map((name) => [name, drawNode(all.get(name), x(name), y(name), wave.get(name))]));
     const [width, height] = [columns * (WIDTH + GAP_X) + 16, layers.length * (HEIGHT + GAP_Y) - GAP_Y + 20];
     const drawing = svg("svg", { class: "graph", width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "Graph of dependencies; the arrow keys go along it" },
@@ -126,14 +135,14 @@ function drawNode(program, x, y, wave) {
   } };
 }
 
-function drawEdge(edge, x, y) {
+function drawEdge(edge, x, y, above) {
   const [x1, y1] = [x(edge.to) + WIDTH / 2, y(edge.to) + HEIGHT];
   const [x2, y2] = [x(edge.from) + WIDTH / 2, y(edge.from)];
   const bend = Math.max(20, (y2 - y1) / 2);
   const label = edge.isRestart ? "" : edge.condition;
   const element = svg("g", { class: edge.isRestart ? "edge restart" : "edge" },
     svg("path", { d: `M${x1},${y1} C${x1},${y1 + bend} ${x2},${y2 - bend} ${x2},${y2}`, "marker-end": "url(#tip)" }),
-    label && svg("text", { x: x2 + (x1 - x2) * 0.22, y: y2 - GAP_Y * 0.28, "text-anchor": "middle" }, label));
+    label && svg("text", { x: x2 + (x1 - x2) * 0.22, y: y2 - GAP_Y * 0.28 - above * LABEL, "text-anchor": "middle" }, label));
   return { edge, element };
 }
 

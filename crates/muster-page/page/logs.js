@@ -25,7 +25,8 @@ export function show(place, sources) {
   const list = h("div", { class: "lines", role: "log", "aria-live": "off", "aria-label": `Output of ${sources.map((it) => it.name).join(", ")}`, tabindex: 0 });
   const more = button("", () => toEnd(), { class: "more", hidden: true });
   const problem = h("div");
-  const find = finder(list, () => matchesStream);
+  // Lines that a filter hid or shows again leave the end at another place.
+  const find = finder(list, () => { if (isFollowing) toEnd(); });
   const over = new AbortController();
   const isSeveral = sources.length > 1;
   let isFollowing = true;
@@ -35,7 +36,6 @@ export function show(place, sources) {
   let frame = 0;
   const ends = new Map();
 
-  const matchesStream = (line) => stream === "both" || line.dataset.stream === stream || !line.dataset.stream;
   const pause = toggle("Pause", false, (now) => (now ? stay() : toEnd()), { "aria-keyshortcuts": "p" });
   const streams = h("select", { "aria-label": "Stream", onchange: (event) => {
     stream = event.target.value;
@@ -138,10 +138,20 @@ export function show(place, sources) {
         setText(more, `${plural(missed, "new line")} ↓`);
       }
       find.count();
-      // A scroll event of this change comes before the next frame.
-      requestAnimationFrame(() => { frame = 0; if (waiting.length) add([]); });
+      // Scroll events of this change come before the next frames. A line that is drawn for the first time may be higher than expected.
+      settleIn(2);
     });
   }
+
+  const settleIn = (frames) => requestAnimationFrame(() => {
+    if (isFollowing) list.scrollTop = list.scrollHeight;
+    if (frames > 1) {
+      settleIn(frames - 1);
+      return;
+    }
+    frame = 0;
+    if (waiting.length) add([]);
+  });
 
   // The backlogs of several programs are sorted by time; after that, lines come as they are read.
   let backlogs = sources.map(() => []);
@@ -156,21 +166,30 @@ export function show(place, sources) {
     if (!all.length) add([{ node: separator("no output yet") }]);
   }
 
-  async function read({ path }, at) {
+  async function read({ path, name }, at) {
+    // The time of the last line, and how many lines have it.
     let last = null;
+    let atLast = 0;
     while (!over.signal.aborted) {
-      // Lines of the last moment before the connection was lost come again.
+      // Lines of the last millisecond before the connection was lost come again.
       const known = last;
+      let again = atLast;
+      const isNew = (it) => it.kind !== "line" || !it.time || it.time > known || (it.time === known && (again -= 1) < 0);
       try {
         const from = last ? `since=${encodeURIComponent(last)}` : `lines=${FIRST}`;
         for await (const batch of entries(`${path}?format=json&follow=true&${from}`, { signal: over.signal })) {
-          const mine = known ? batch.filter((it) => it.kind !== "line" || !it.time || it.time > known) : batch;
+          const mine = known ? batch.filter(isNew) : batch;
           const isLive = batch.some((it) => it.kind === "live");
-          const lines = mine.filter((it) => it.kind !== "live");
+          // The path has the name as a selection; an entry repeats that.
+          const lines = mine.filter((it) => it.kind !== "live").map((it) => ({ ...it, program: name }));
           if (backlogs) backlogs[at].push(...lines);
           else add(lines);
           if (isLive) backlogIsRead(at);
-          last = batch.findLast((it) => it.time)?.time ?? last;
+          for (const { kind, time: at_ } of mine) {
+            if (kind !== "line" || !at_) continue;
+            atLast = at_ === last ? atLast + 1 : 1;
+            last = at_;
+          }
         }
       } catch (error) {
         if (over.signal.aborted) return;

@@ -56,7 +56,9 @@ async function readStale() {
   lastReread = performance.now();
   try {
     const isMany = names.length > REREAD_ALL || names.some((name) => name.includes(","));
-    if (names.length) take(await get(isMany ? "/v1/programs" : `/v1/programs?select=${encodeURIComponent(selection(names))}`));
+    const read = names.length ? await get(isMany ? "/v1/programs" : `/v1/programs?select=${encodeURIComponent(selection(names))}`) : [];
+    // One that has changed again meanwhile is read once more: this answer may be older than its last event.
+    take(read.filter((program) => !stale.has(program.name)));
     await readDaemon();
   } catch {
     // The next snapshot has everything.

@@ -41,6 +41,7 @@ fn programs(place: &std::path::Path) -> String {
     fs::write(&text, bytes).expect("the directory is ours");
     format!(
         "[program.out]\ncommand = [\"sh\", \"-c\", \"cat {0}; exec sleep 100000\"]\n\
+         logs = {{ stdout = \"memory\", memory = \"8MB\" }}\n\
          [program.dies]\ncommand = [\"sh\", \"-c\", \"head -n 12 {0} >&2; exit 1\"]\nstartretries = 0\n\
          [program.evil]\ncommand = [\"/<b>no such</b><script>window.hit=1</script>\"]\nstartretries = 0\n",
         text.display()

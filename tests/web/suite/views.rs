@@ -92,9 +92,10 @@ fn the_graph_shows_what_is_not_met_and_the_waves() {
     let Some(scene) = Scene::shop() else { return };
     let browser = &scene.browser;
     open(&scene, "graph", "Stops in wave");
-    assert_eq!(browser.run("return document.querySelectorAll('.graph .edge.open').length"), json!(0));
+    let not_met = |count: usize| format!("document.querySelectorAll('.scroll .edge.open').length === {count}");
+    browser.wait("every condition holds", &not_met(0));
     scene.post("/v1/programs/web:0/stop?wait=20");
-    browser.wait("the condition of proxy does not hold", "document.querySelectorAll('.graph .edge.open').length === 1");
+    browser.wait("the condition of proxy does not hold", &not_met(1));
     browser.wait_for("web (started, not met)");
     let waves = browser.run("return Object.fromEntries([...document.querySelectorAll('.plain tbody tr')].map((it) => [it.children[0].innerText, Number(it.children[5].innerText)]))");
     assert!(
