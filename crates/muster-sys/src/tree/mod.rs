@@ -105,6 +105,8 @@ pub struct Trees {
     tagged: HashMap<u64, RunId>,
     /// Our direct children that are not main processes, by pid, until they are reaped.
     adopted: HashMap<i32, Owner>,
+    /// Our direct children that are stopped, as far as the reaper has noticed: the kernel reports each stop once.
+    stopped: HashSet<i32>,
     /// Descendants that were seen while their ancestry was known, and their start times.
     observed: HashMap<i32, (u64, RunId)>,
     /// The processes of a run that got a signal with their group, and the last such signal, by pid and start time.
@@ -156,6 +158,7 @@ impl Trees {
             markers: HashMap::new(),
             tagged: HashMap::new(),
             adopted: HashMap::new(),
+            stopped: HashSet::new(),
             observed: HashMap::new(),
             signalled: HashMap::new(),
             most_observed: walk::LEAST_OBSERVED,

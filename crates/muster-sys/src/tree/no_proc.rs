@@ -16,13 +16,12 @@ pub(crate) fn has_children_in_group(group: i32) -> bool {
     result == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::ECHILD)
 }
 
-/// Whether this child of ours is stopped. The kernel reports it as long as it was not consumed by a wait with `WSTOPPED`, which
-/// the reaper does not use.
+/// Whether this child of ours is stopped, and the reaper has not taken that yet: see [`super::Trees::note_stopped`].
 pub(crate) fn is_child_stopped(pid: i32) -> bool {
     libc::id_t::try_from(pid).is_ok_and(|id| a_stopped_child(libc::P_PID, id) == Some(pid))
 }
 
-/// Whether any child of ours is stopped: one query for all of them.
+/// The same for any child of ours: one query for all of them.
 pub(crate) fn is_any_child_stopped() -> bool {
     a_stopped_child(libc::P_ALL, 0).is_some()
 }

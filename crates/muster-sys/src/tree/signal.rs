@@ -82,14 +82,28 @@ impl Trees {
         }
     }
 
+    /// Notes that a child of ours is stopped, or no longer is. To be called for each change that the reaper takes: the kernel
+    /// then has no record of it any longer.
+    pub fn note_stopped(&mut self, child: Pid, is_stopped: bool) {
+        if is_stopped {
+            self.stopped.insert(child.0);
+        } else {
+            self.stopped.remove(&child.0);
+        }
+    }
+
+    fn is_child_stopped(&self, pid: i32) -> bool {
+        self.stopped.contains(&pid) || no_proc::is_child_stopped(pid)
+    }
+
     /// Continues the stopped main processes of these runs. If none is stopped, which is the usual case, that costs one
     /// query for all of them.
     pub fn wake_leaders(&mut self, runs: &[RunId]) {
-        if !no_proc::is_any_child_stopped() {
+        if self.stopped.is_empty() && !no_proc::is_any_child_stopped() {
             return;
         }
         for leader in runs.iter().filter_map(|&run| self.living_leader(run)) {
-            if no_proc::is_child_stopped(leader.0) {
+            if self.is_child_stopped(leader.0) {
                 // It existed just now, and only we reap.
                 let _ = send(leader, Signal::CONT);
             }
@@ -137,7 +151,7 @@ impl Trees {
     fn deliver_to_leaders(&mut self, runs: &[RunId], signal: Signal, wakes: bool, delivery: &mut Delivery) {
         for leader in runs.iter().filter_map(|&run| self.living_leader(run)) {
             delivery.note(send(leader, signal).map(|()| true));
-            if wakes && no_proc::is_child_stopped(leader.0) {
+            if wakes && self.is_child_stopped(leader.0) {
                 // It existed when it was signalled just now, and only we reap.
                 let _ = send(leader, Signal::CONT);
             }

@@ -1,6 +1,6 @@
 //! Main processes that a signal has stopped: SIGSTOP of a debugger or an operator, SIGTTIN of a terminal.
 //!
-//! For display only: a stopped process goes on to count as alive, and its deadlines as its own. The kernel reports stops with
+//! A stopped process goes on to count as alive, and its deadlines as its own; a stop signal is followed by SIGCONT. The kernel reports stops with
 //! the signal that reports exits, so nothing is polled.
 
 use muster_spec::{RunId, Signal};
@@ -25,7 +25,10 @@ impl Children {
     /// Notes that a main process was stopped or continued. Returns what is left to handle: an exit.
     pub(super) fn note_suspension(&mut self, change: Change) -> Option<Reaped> {
         match change {
-            Change::Exited(reaped) => return Some(reaped),
+            Change::Exited(reaped) => {
+                self.trees.note_stopped(reaped.pid, false);
+                return Some(reaped);
+            }
             Change::Stopped { pid, signal } => self.suspend(pid, Some(signal)),
             Change::Continued { pid } => self.suspend(pid, None),
         }
@@ -33,6 +36,7 @@ impl Children {
     }
 
     fn suspend(&mut self, pid: Pid, by: Option<Signal>) {
+        self.trees.note_stopped(pid, by.is_some());
         let Some(&run) = self.runs.get(&pid).filter(|&&run| !is_command(run)) else { return };
         let Some(child) = self.children.get_mut(&run).filter(|child| child.main_pid() == pid) else { return };
         if std::mem::replace(&mut child.suspended, by) != by && self.suspensions.len() < MOST {
