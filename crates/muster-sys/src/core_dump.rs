@@ -137,7 +137,11 @@ fn fill(pattern: &[u8], crashed: &Crashed) -> Vec<Part> {
                 _ => Part::Known(vec![other]),
             },
         };
-        parts.push(part);
+        match (parts.last_mut(), part) {
+            // Known texts are never neighbours, so that each is looked for as a whole.
+            (Some(Part::Known(text)), Part::Known(more)) => text.extend(more),
+            (_, part) => parts.push(part),
+        }
     }
     parts
 }
