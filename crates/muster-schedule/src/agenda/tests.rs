@@ -222,8 +222,13 @@ fn catches_up(texts: &[&str], seen: &str, now: &str) -> Option<(bool, u32)> {
     agenda.arm(1, &schedule, at(now)).expect("it is good");
     assert_eq!(agenda.look(at(now), false), [], "nothing is due by arming it");
     agenda.recall(1, at(seen));
-    let due = agenda.look(at(now), false).first().map(|due| (due.is_due, due.missed));
-    assert_eq!(agenda.look(at(now), false), [], "it is due once");
+    let mut looked = agenda.look(at(now), false);
+    // A look is bounded, and the next one goes on.
+    while agenda.has_more() {
+        looked.extend(agenda.look(at(now), false));
+    }
+    let due = looked.first().map(|due| (due.is_due, due.missed));
+    assert!(looked.len() <= 1 && agenda.look(at(now), false).is_empty(), "it is due once");
     assert!(agenda.earliest().is_some_and(|next| next > at(now)));
     due
 }
