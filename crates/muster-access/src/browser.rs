@@ -68,8 +68,7 @@ pub fn check_origin(request: &Provenance<'_>, scheme: &str, names: &Names) -> Re
     let is_top = is_read && matches!(request.path, "/" | "/ui/");
     if let Some(origin) = request.origin {
         let origin = str::from_utf8(origin).map_err(|_| Foreign::Origin)?;
-        let own = request.hosts.first().and_then(|host| str::from_utf8(host).ok());
-        let is_own = own.is_some_and(|host| origin.eq_ignore_ascii_case(&format!("{scheme}://{host}")));
+        let is_own = is_own_origin(origin.as_bytes(), request, scheme);
         let is_allowed = names.allow(origin);
         if origin == "null" || !(is_own || is_allowed || is_page) {
             return Err(Foreign::Origin);
@@ -89,15 +88,19 @@ pub fn check_origin(request: &Provenance<'_>, scheme: &str, names: &Names) -> Re
 /// Whether a request of a session comes from a page of ours: cookies are also sent for pages at other ports of this host. Browsers
 /// that do not say where a request comes from may only read.
 pub fn is_of_own_page(request: &Provenance<'_>, scheme: &str) -> bool {
-    let host = request.hosts.first().and_then(|host| str::from_utf8(host).ok()).unwrap_or_default();
-    let is_own = |origin: &[u8]| origin.eq_ignore_ascii_case(format!("{scheme}://{host}").as_bytes());
     let is_read = matches!(request.method, "GET" | "HEAD");
-    match (request.origin.map(is_own), request.site) {
+    match (request.origin.map(|origin| is_own_origin(origin, request, scheme)), request.site) {
         (Some(false), _) => false,
         (is_own, Some(site)) => site == b"same-origin" || (site == b"none" && (is_read || is_own.is_some())),
         (Some(true), None) => true,
         (None, None) => is_read,
     }
+}
+
+/// Whether an origin is the address that the request was sent to.
+fn is_own_origin(origin: &[u8], request: &Provenance<'_>, scheme: &str) -> bool {
+    let host = request.hosts.first().and_then(|host| str::from_utf8(host).ok());
+    host.is_some_and(|host| origin.eq_ignore_ascii_case(format!("{scheme}://{host}").as_bytes()))
 }
 
 /// A browser must send a type that no form can.

@@ -41,6 +41,7 @@ mod reload;
 mod shared;
 mod state;
 mod supervisord;
+mod thread_limit;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -19,7 +19,7 @@ use tracing::{debug, warn};
 use crate::http::events;
 use crate::messengers::{Begun, Messenger};
 use crate::notifiers::{Letter, Notifier};
-use crate::probes::exec;
+use crate::probes::{exec, late};
 use crate::shared::{Order, Shared};
 use muster_logging::limit::{DAEMON, Notice, unless_none};
 use muster_server::turn_clock::spawn_beside;
@@ -122,7 +122,7 @@ async fn execute(
     let begun = replied.await.map_err(|_| gone())?;
     let Begun { serial, command, stdin, ended } = begun.map_err(|error| Failure::passing(error.message))?;
     let lacks = Cell::default();
-    let mut checked = pin!(exec::check(command, deadline, &lacks));
+    let mut checked = pin!(exec::check(command, (deadline, late(spec.timeout)), &lacks));
     let outcome = {
         let mut writing = pin!(async move {
             // A command that does not read has its reasons, and its exit status counts.
@@ -141,6 +141,5 @@ async fn execute(
     }
     // Its tree is killed. At most one command of a notifier has processes.
     let _ = ended.await;
-    let late = |reason: String| reason.replacen(exec::LATE, &format!("timed out after {}", Span(spec.timeout)), 1);
-    outcome.map(drop).map_err(|reason| Failure::passing(late(reason)))
+    outcome.map(drop).map_err(Failure::passing)
 }

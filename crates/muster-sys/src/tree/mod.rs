@@ -231,6 +231,7 @@ impl Trees {
     /// Registers that a child was reaped: from now on its pid may be reused. Constant time.
     pub fn reaped(&mut self, pid: Pid) {
         self.forget_adopted(pid.0);
+        self.stopped.remove(&pid.0);
         if let Some(hunt) = &mut self.hunt {
             hunt.forget(pid.0);
         }

@@ -82,8 +82,8 @@ impl Trees {
         }
     }
 
-    /// Notes that a child of ours is stopped, or no longer is. To be called for each change that the reaper takes: the kernel
-    /// then has no record of it any longer.
+    /// Notes that a child of ours is stopped, or was continued. To be called for each such change that the reaper takes: the kernel
+    /// then has no record of it. [`Trees::reaped`] forgets it.
     pub fn note_stopped(&mut self, child: Pid, is_stopped: bool) {
         if is_stopped {
             self.stopped.insert(child.0);

@@ -5,11 +5,11 @@
 //! another one distinguishes its trees by 24 bits.
 
 use std::collections::{BTreeSet, HashMap};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use muster_secrets::Prepared;
 use muster_spec::{Exit, InstanceSpec, ProcessSpec, RunId, SpawnError};
-use muster_sys::spawn::{Launch, Spawning, Stdio};
+use muster_sys::spawn::{Launch, Spawner, Spawning, Stdio};
 use tokio::sync::oneshot;
 
 use super::markers::markers;
@@ -87,19 +87,22 @@ impl Children {
             markers(spec, &marker, &index).into_iter().chain(secrets::variable(self.credentials.get(&run))).collect();
         let secrets: Vec<_> = prepared.variables().collect();
         let process = ProcessSpec { command: command.to_vec(), refusal: None, ..spec.process.clone() };
-        let (output, writing) = muster_sys::fd::output_pipe().map_err(no_pipe)?;
-        let spawning = self.spawner.spawn(&Launch {
-            process: &process,
-            secrets: &secrets,
-            markers: &markers,
-            own_pid: [None; 2],
-            tag: self.trees.tag(id),
-            stdout: Stdio::Fd(writing.as_fd()),
-            stderr: Stdio::Fd(writing.as_fd()),
-            passed: &[],
-        })?;
+        let launch = self.launch_of_command(id, &process, &markers);
+        let (output, spawning) = spawn_read(&mut self.spawner, &Launch { secrets: &secrets, ..launch }, None)?;
         let ended = self.begin_command(id, uid, marker, spawning);
         Ok((id, Command { output, ended }))
+    }
+
+    /// A command with these variables, in a tree of its own.
+    pub(super) fn launch_of_command<'a>(
+        &self,
+        id: RunId,
+        process: &'a ProcessSpec,
+        markers: &'a [(&'a str, &'a str)],
+    ) -> Launch<'a> {
+        let tag = self.trees.tag(id);
+        let (stdout, stderr) = (Stdio::Null, Stdio::Null);
+        Launch { process, secrets: &[], markers, own_pid: [None; 2], tag, stdout, stderr, passed: &[] }
     }
 
     pub(super) fn marker_of(&self, id: RunId) -> String {
@@ -124,6 +127,18 @@ impl Children {
         self.commands.begin(id, tell);
         ended
     }
+}
+
+/// Spawns a command whose output is read, both streams in one.
+pub(super) fn spawn_read(
+    spawner: &mut Spawner,
+    launch: &Launch<'_>,
+    stdin: Option<BorrowedFd<'_>>,
+) -> Result<(OwnedFd, Spawning), SpawnError> {
+    let (output, writing) = muster_sys::fd::output_pipe().map_err(no_pipe)?;
+    let (stdout, stderr) = (Stdio::Fd(writing.as_fd()), Stdio::Fd(writing.as_fd()));
+    let spawning = spawner.spawn_reading(&Launch { stdout, stderr, ..*launch }, stdin)?;
+    Ok((output, spawning))
 }
 
 #[cfg(test)]

@@ -31,16 +31,7 @@ impl Children {
             .chain([MARKER])
             .collect();
         let secrets: Vec<_> = prepared.variables().collect();
-        let launch = Launch {
-            process: &ask.process,
-            secrets: &secrets,
-            markers: &markers,
-            own_pid: [None; 2],
-            tag: self.trees.tag(id),
-            stdout: Stdio::Null,
-            stderr: Stdio::Null,
-            passed: &[],
-        };
+        let launch = Launch { secrets: &secrets, ..self.launch_of_command(id, &ask.process, &markers) };
         let (spawning, streams) = if let Some(size) = ask.terminal {
             let (ours, theirs) = pty::open(size).map_err(no_terminal)?;
             let spawning = self.spawner.spawn_on_terminal(&launch, theirs.as_fd())?;

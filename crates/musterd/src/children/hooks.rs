@@ -39,14 +39,10 @@ impl Children {
         let secrets: Vec<_> = prepared.variables().collect();
         let process = secrets::with_directory(&spec.process, copies);
         let spawned = self.spawner.spawn(&Launch {
-            process: &process,
             secrets: &secrets,
-            markers: &markers,
-            own_pid: [None; 2],
-            tag: self.trees.tag(id),
             stdout: stdout.as_stdio(),
             stderr: stderr.as_stdio(),
-            passed: &[],
+            ..self.launch_of_command(id, &process, &markers)
         });
         let pid = spawned.as_ref().ok().and_then(|spawning| u32::try_from(spawning.pid.0).ok());
         reading.into_iter().for_each(|reading| self.logs.bind(reading, pid));

@@ -3,11 +3,9 @@
 use std::os::fd::AsFd;
 
 use muster_spec::{ProcessSpec, RunId, SpawnError};
-use muster_sys::fd;
-use muster_sys::spawn::{Launch, Stdio};
 use muster_sys::tree;
 
-use super::commands::Command;
+use super::commands::{Command, spawn_read};
 use super::stdin::StdinPipe;
 use super::{Children, no_pipe};
 
@@ -23,18 +21,8 @@ impl Children {
         let own = variables.iter().map(|(name, value)| (*name, value.as_str()));
         let markers: Vec<_> = own.chain([(tree::MARKER, marker.as_str())]).collect();
         let (reading, stdin) = StdinPipe::open().map_err(no_pipe)?;
-        let (output, writing) = fd::output_pipe().map_err(no_pipe)?;
-        let launch = Launch {
-            process,
-            secrets: &[],
-            markers: &markers,
-            own_pid: [None; 2],
-            tag: self.trees.tag(id),
-            stdout: Stdio::Fd(writing.as_fd()),
-            stderr: Stdio::Fd(writing.as_fd()),
-            passed: &[],
-        };
-        let spawning = self.spawner.spawn_reading(&launch, Some(reading.as_fd()))?;
+        let launch = self.launch_of_command(id, process, &markers);
+        let (output, spawning) = spawn_read(&mut self.spawner, &launch, Some(reading.as_fd()))?;
         let ended = self.begin_command(id, uid, marker, spawning);
         Ok((id, Command { output, ended }, stdin))
     }

@@ -1,7 +1,6 @@
 //! Files that are read before a process starts: on a thread, since a disk or a FIFO may be slow, and within a time.
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use muster_secrets::{Prepared, Progress, RunDirectory, Wanted, prepare};
@@ -10,6 +9,7 @@ use muster_sys::trusted::Identity;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::Children;
+use crate::thread_limit::ThreadLimit;
 
 /// Maximum number of processes whose files are read at the same time; the others wait.
 const AT_ONCE: usize = 16;
@@ -21,31 +21,14 @@ const MOST_THREADS: usize = 64;
 const SLACK: Duration = Duration::from_millis(100);
 
 static TURNS: Semaphore = Semaphore::const_new(AT_ONCE);
-static THREADS: AtomicUsize = AtomicUsize::new(0);
-
-/// Counts a thread until it ends.
-struct Counted;
-
-impl Counted {
-    fn new() -> Option<Counted> {
-        let before = THREADS.fetch_add(1, Ordering::Relaxed);
-        let counted = Counted;
-        (before < MOST_THREADS).then_some(counted)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        THREADS.fetch_sub(1, Ordering::Relaxed);
-    }
-}
+static THREADS: ThreadLimit = ThreadLimit::at_most(MOST_THREADS);
 
 /// Reads what a process needs, within its patience.
 pub(crate) async fn read(wanted: Wanted, patience: Duration) -> Result<Prepared, SpawnError> {
     let _turn = TURNS.acquire().await;
     let (done, awaited) = oneshot::channel();
     let progress = Progress::default();
-    let Some(counted) = Counted::new() else {
+    let Some(counted) = THREADS.count() else {
         return Err(cannot(format!("cannot read secrets: {MOST_THREADS} earlier reads have not returned"), 0));
     };
     let thread = std::thread::Builder::new().name("secrets".to_owned()).stack_size(256 * 1024);

@@ -1,7 +1,7 @@
 //! Main processes that a signal has stopped: SIGSTOP of a debugger or an operator, SIGTTIN of a terminal.
 //!
-//! A stopped process goes on to count as alive, and its deadlines as its own; a stop signal is followed by SIGCONT. The kernel reports stops with
-//! the signal that reports exits, so nothing is polled.
+//! A stopped process goes on to count as alive, and its deadlines as its own; a stop signal is followed by SIGCONT. The kernel
+//! reports stops with the signal that reports exits, so nothing is polled.
 
 use muster_spec::{RunId, Signal};
 use muster_sys::reap::{Change, Reaped};
@@ -25,10 +25,7 @@ impl Children {
     /// Notes that a main process was stopped or continued. Returns what is left to handle: an exit.
     pub(super) fn note_suspension(&mut self, change: Change) -> Option<Reaped> {
         match change {
-            Change::Exited(reaped) => {
-                self.trees.note_stopped(reaped.pid, false);
-                return Some(reaped);
-            }
+            Change::Exited(reaped) => return Some(reaped),
             Change::Stopped { pid, signal } => self.suspend(pid, Some(signal)),
             Change::Continued { pid } => self.suspend(pid, None),
         }

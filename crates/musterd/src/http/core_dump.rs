@@ -1,10 +1,10 @@
 //! The core of a run that crashed, for `why`: its file is looked for on a thread, since a disk may be slow.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::core_dumps::CoreDump;
 use crate::reload::on_a_thread;
+use crate::thread_limit::ThreadLimit;
 
 /// How long looking for the file may take.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -12,31 +12,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The maximum number of threads that look for a file, those included that hang.
 const MOST_THREADS: usize = 4;
 
-static THREADS: AtomicUsize = AtomicUsize::new(0);
-
-/// Counts a thread until it ends.
-struct Counted;
-
-impl Counted {
-    fn new() -> Option<Counted> {
-        let before = THREADS.fetch_add(1, Ordering::Relaxed);
-        let counted = Counted;
-        (before < MOST_THREADS).then_some(counted)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        THREADS.fetch_sub(1, Ordering::Relaxed);
-    }
-}
+static THREADS: ThreadLimit = ThreadLimit::at_most(MOST_THREADS);
 
 /// Where it is, or why there is none, in a sentence.
 pub(super) async fn in_words(dump: CoreDump) -> String {
     if let Some(words) = dump.in_words() {
         return words;
     }
-    let Some(counted) = Counted::new() else {
+    let Some(counted) = THREADS.count() else {
         return "core dump: written to a file that was not looked for: earlier looks have not returned".to_owned();
     };
     let looked = on_a_thread(move || {

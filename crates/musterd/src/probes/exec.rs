@@ -16,7 +16,6 @@ use muster_sys::fd;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
-pub(crate) use super::LATE;
 use crate::children::commands::Command;
 
 /// How much of the end of the output is kept, in bytes.
@@ -24,9 +23,13 @@ const TAIL: usize = 1024;
 /// Maximum number of reads after the command has exited: other processes may go on writing.
 const LAST_READS: usize = 64;
 
-/// Waits until the command exits or the deadline passes. Sets `lacks` if the daemon lacks a resource that the check
-/// needs.
-pub(crate) async fn check(command: Command, deadline: Instant, lacks: &Cell<bool>) -> Result<String, String> {
+/// Waits until the command exits, or until the deadline, after which it says that it is late. Sets `lacks` if the daemon lacks a
+/// resource that the check needs.
+pub(crate) async fn check(
+    command: Command,
+    (deadline, late): (Instant, String),
+    lacks: &Cell<bool>,
+) -> Result<String, String> {
     let Command { output, mut ended } = command;
     let output = Watched::for_reading(output).map_err(|error| {
         lacks.set(error.raw_os_error().is_some_and(is_shortage));
@@ -41,7 +44,7 @@ pub(crate) async fn check(command: Command, deadline: Instant, lacks: &Cell<bool
                 let _ = (0..LAST_READS).find(|_| !matches!(tail.read(output.get_ref()), Ok(1..)));
                 return judge(end, &tail, lacks);
             }
-            () = sleep_until(deadline) => return Err(tail.after(LATE.to_owned())),
+            () = sleep_until(deadline) => return Err(tail.after(late)),
             read = output.read_with(|output| tail.read(output)), if is_open => is_open = matches!(read, Ok(1..)),
         }
     }
@@ -114,7 +117,7 @@ mod tests {
             writing.write_all(written).unwrap();
             tell.send(Ok(exit)).unwrap();
             // The writing end of the pipe is still open.
-            check(command, Instant::now() + PATIENCE, &Cell::default()).await
+            check(command, (Instant::now() + PATIENCE, "timed out".to_owned()), &Cell::default()).await
         })
     }
 
@@ -150,8 +153,10 @@ mod tests {
         in_runtime(async {
             let (command, mut writing, _tell) = command();
             writing.write_all(b"connecting\n").unwrap();
-            let told = check(command, Instant::now() + Duration::from_millis(20), &Cell::default()).await;
-            assert_eq!(told, Err(format!("{LATE}: connecting")));
+            let told =
+                check(command, (Instant::now() + Duration::from_millis(20), "timed out".to_owned()), &Cell::default())
+                    .await;
+            assert_eq!(told, Err("timed out: connecting".to_owned()));
         });
     }
 }

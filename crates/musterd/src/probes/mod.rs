@@ -31,9 +31,6 @@ use muster_logging::limit::{Limits, Notice, unless_none};
 /// Capacity of the queue of results; a check that finds it full waits.
 const RESULTS: usize = 256;
 
-/// The message of a check that timed out, without the configured timeout.
-pub(crate) const LATE: &str = "timed out";
-
 /// The run, and the index of its probe.
 type Key = (RunId, usize);
 
@@ -115,8 +112,7 @@ impl Probes {
                         self.commands.insert(id, key);
                         let noted = Rc::clone(&lacks);
                         self.launch((key, name), Some(id), (deadline, lacks), async move {
-                            let checked = exec::check(command, deadline, &noted).await;
-                            checked.map_err(|told| told.replacen(LATE, &late, 1))
+                            exec::check(command, (deadline, late), &noted).await
                         });
                     }
                     Err(error) if error.is_shortage() => {
@@ -190,8 +186,9 @@ async fn within(
     timeout_at(deadline, check).await.unwrap_or(Err(late))
 }
 
-fn late(timeout: Duration) -> String {
-    format!("{LATE} after {}", Span(timeout))
+/// The reason of a check that took too long.
+pub(crate) fn late(timeout: Duration) -> String {
+    format!("timed out after {}", Span(timeout))
 }
 
 /// An outcome that is known at once.
