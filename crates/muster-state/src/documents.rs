@@ -1,6 +1,6 @@
 //! The documents: one file a subject, each `{"v": 1, …}`.
 //!
-//! What is read is not trusted: texts are cut, times must be plausible, and lists are as long as they can have become here. A
+//! Documents are not trusted when they are read: texts are cut, times must be plausible, and lists are as long as they can have become here. A
 //! document of another version, or one that cannot be understood, is put aside, and its subject starts empty.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -1,4 +1,4 @@
-//! What the daemon remembers across restarts of its container: `state_dir`.
+//! The memory of the daemon across restarts of its container: `state_dir`.
 //!
 //! [`directory`] opens the directory, which must be the daemon's alone, and reads and replaces files in it. [`documents`] has the
 //! documents, one file a subject, and reads them without trusting them. [`store`] holds them in memory and writes what has changed

@@ -1,7 +1,7 @@
 //! The memory of a running daemon, and the thread that writes what has changed.
 //!
 //! A change costs the caller a short lock; the thread writes the documents concerned, each at most once a second, and sleeps while
-//! nothing has changed. What cannot be written is kept in memory and tried again with the next change: the first failure is
+//! nothing has changed. Whatever cannot be written is kept in memory and tried again with the next change: the first failure is
 //! logged, and all are counted.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -1,4 +1,4 @@
-//! What delays a start or prevents it: `start_delay` of a program, `max_parallel_starts` of all, and what is remembered.
+//! Starts that are delayed or left out: `start_delay` of a program, `max_parallel_starts` of all, and the memory of an earlier life.
 
 #![allow(unreachable_pub)]
 
