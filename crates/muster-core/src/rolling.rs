@@ -114,7 +114,8 @@ pub struct Progress {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Rolls {
     rolls: Vec<Roll>,
-    due: BTreeSet<InstanceId>,
+    /// In the order in which they became due: where restarts take longer than `recycle_after`, each instance has its turn.
+    due: Vec<InstanceId>,
     is_stirred: bool,
 }
 
@@ -184,7 +185,9 @@ impl Rolls {
 
     /// Notes that an instance is to be recycled when that is possible.
     pub(crate) fn note_due(&mut self, id: InstanceId) {
-        self.due.insert(id);
+        if !self.due.contains(&id) {
+            self.due.push(id);
+        }
         self.stir();
     }
 
@@ -193,7 +196,7 @@ impl Rolls {
     }
 
     pub(crate) fn forget_due(&mut self, id: InstanceId) {
-        self.due.remove(&id);
+        self.due.retain(|it| *it != id);
     }
 
     /// The earliest deadline of all rolls.

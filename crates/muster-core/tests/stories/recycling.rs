@@ -65,6 +65,22 @@ fn recycling_waits_while_another_instance_is_not_ready_and_yields_to_a_command()
 }
 
 #[test]
+fn the_longest_due_is_recycled_first() {
+    let mut stage = Stage::booted([recycled(three(), s(5), s(0))]);
+    all_ready(&mut stage);
+    stage.after(s(5));
+    // Each restart takes longer than the time after which a run is due.
+    for name in ["web:0", "web:1", "web:2", "web:0", "web:1", "web:2"] {
+        stage.exits(name, 0);
+        stage.spawned(name);
+        stage.after(s(6));
+        stage.forget_deeds();
+        stage.says_ready(name);
+    }
+    did(&mut stage, "TERM web:0");
+}
+
+#[test]
 fn a_stopped_program_is_not_recycled_and_a_single_one_is() {
     let mut stage = Stage::booted([recycled(quick("web"), s(60), s(0))]);
     stage.stop("web");
