@@ -350,4 +350,5 @@ fn the_environment_identifies_the_program() {
         assert_eq!(environment.get(name), Some(&value), "{text}");
     }
     assert!(environment["MUSTER_RUN"].contains(".1"), "{text}");
+    assert_eq!(std::path::Path::new(environment["MUSTER_SOCKET"]), daemon.socket(), "{text}");
 }

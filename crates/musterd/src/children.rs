@@ -44,7 +44,7 @@ use tracing::warn;
 use self::commands::{Commands, is_command};
 use self::contacts::Contacts;
 use self::main_process::Main;
-use self::markers::{marker_prefix, markers};
+use self::markers::Markers;
 use self::output::Output;
 use self::refused::Refusals;
 use self::sending::Sending;
@@ -93,8 +93,7 @@ pub(crate) struct Children {
     /// The pids of recent runs, for display only.
     known_pids: BTreeMap<RunId, Pid>,
     most_known: usize,
-    /// Distinguishes `MUSTER_RUN` of this daemon from that of any other on the same machine.
-    marker_prefix: String,
+    markers: Markers,
     commands: Commands,
     refused: Refusals,
     /// A signal that the core requested and that is not completely sent.
@@ -125,7 +124,7 @@ impl Children {
         (control_socket, sockets): (Option<&Path>, Sockets),
         instances: usize,
     ) -> Children {
-        let (marker_prefix, limits) = (marker_prefix(), Limits::default());
+        let (markers, limits) = (Markers::new(control_socket), Limits::default());
         Children {
             spawner,
             trees,
@@ -136,8 +135,8 @@ impl Children {
             has_mains: false,
             known_pids: BTreeMap::new(),
             most_known: instances * (HISTORY + 1),
-            notify: Notify::new(control_socket, marker_prefix.clone(), notifications, limits.clone()),
-            marker_prefix,
+            notify: Notify::new(control_socket, markers.prefix.clone(), notifications, limits.clone()),
+            markers,
             commands: Commands::default(),
             refused: Refusals::default(),
             sending: None,
@@ -159,7 +158,7 @@ impl Children {
         if let Some(refusal) = &spec.process.refusal {
             return Err(SpawnError { step: SpawnStep::Prepare, errno: nix::libc::EINVAL, message: refusal.clone() });
         }
-        let marker = format!("{}.{run}", self.marker_prefix);
+        let marker = format!("{}.{run}", self.markers.prefix);
         let uid = self.uid_of(&spec.process);
         let made = self.notify.open(run, spec).map_err(|error| SpawnError {
             step: SpawnStep::Prepare,
@@ -201,7 +200,7 @@ impl Children {
         let sockets = sockets::inherited(&self.sockets, spec);
         let of_sockets = sockets.variables.iter().map(|(name, value)| (*name, value.as_str()));
         let copies = prepared.directory.as_ref();
-        let own = markers(spec, marker, &index).into_iter();
+        let own = self.markers.of(spec, marker, &index).into_iter();
         let markers: Vec<_> = own.chain(variables).chain(of_sockets).chain(secrets::variable(copies)).collect();
         let secrets: Vec<_> = prepared.variables().collect();
         let process = secrets::with_directory(&spec.process, copies);

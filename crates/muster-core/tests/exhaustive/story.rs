@@ -2,8 +2,10 @@
 //! of a failing story.
 
 use std::collections::HashMap;
-use std::fmt::{self, Write};
+use std::collections::hash_map::Entry;
+use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hasher};
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,15 +22,6 @@ use crate::common::programs::{ROOT, killed_by, missing, ms, probe, program, s, w
 use crate::common::witness::{OPERATORS_SIGNAL, Witness};
 use crate::model::{Act, Model, Rules};
 use crate::step::{STEPS, Step};
-
-struct Fingerprint(DefaultHasher);
-
-impl Write for Fingerprint {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.write(text.as_bytes());
-        Ok(())
-    }
-}
 
 const ONE: InstanceId = InstanceId(0);
 
@@ -51,7 +44,7 @@ struct Scene {
 /// Plays every story up to this depth. A failure is reported with the shortest story.
 pub fn tell_all(rules: Rules, depth: usize) {
     let opening = opening(&rules);
-    let tell = |depth| walk(&opening, &mut Vec::new(), &mut HashMap::new(), depth);
+    let tell = |depth| walk(&opening, &mut Vec::new(), &mut Known::default(), depth);
     match tell(depth) {
         Ok(count) => assert!(count > 1000, "only {count} stories: the tree was cut short"),
         Err(found) => {
@@ -108,23 +101,44 @@ fn opening(rules: &Rules) -> Scene {
     }
 }
 
-/// The depth to which the continuations of a scene were played, by the scene's fingerprint.
-type Known = HashMap<u64, usize>;
+#[derive(Default)]
+struct Known {
+    /// The depth to which the continuations of a scene were played, by the scene's fingerprint.
+    depths: HashMap<u64, usize>,
+    /// Hashing a whole text takes half as long as hashing its thousand pieces.
+    text: Vec<u8>,
+}
 
-/// Comparing scenes costs more than playing the last two steps again.
-const WORTH_COMPARING: usize = 2;
+impl Known {
+    /// The same for equivalent scenes, in which core and model agree in every respect that later steps depend on.
+    fn fingerprint(&mut self, scene: &Scene) -> u64 {
+        self.text.clear();
+        // What a checkpoint of the core is made of: a copy with the same text decides alike.
+        serde_json::to_writer(&mut self.text, &scene.core).expect("the core is data");
+        write!(self.text, "{:?}", scene.model).expect("memory takes everything");
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&self.text);
+        hasher.finish()
+    }
+}
 
 fn walk(scene: &Scene, told: &mut Vec<Step>, known: &mut Known, depth: usize) -> Result<usize, BadEnd> {
     let mut count = 1;
-    if depth >= WORTH_COMPARING {
-        let reached = known.entry(scene.fingerprint()).or_default();
-        if *reached >= depth {
-            return Ok(0);
-        }
-        *reached = depth;
-    }
+    // Most steps are last ones: comparing their scenes costs more than it saves.
     if depth == 0 {
         return Ok(count);
+    }
+    let fingerprint = known.fingerprint(scene);
+    match known.depths.entry(fingerprint) {
+        Entry::Occupied(reached) if *reached.get() >= depth => return Ok(0),
+        Entry::Occupied(mut reached) => *reached.get_mut() = depth,
+        Entry::Vacant(place) => {
+            place.insert(depth);
+            if !told.is_empty() {
+                let outcome = scene.clone().nothing_else_changes_it();
+                outcome.map_err(|broken| BadEnd { told: told.clone(), broken })?;
+            }
+        }
     }
     for step in STEPS {
         if !can_happen(scene, told, step) {
@@ -132,12 +146,7 @@ fn walk(scene: &Scene, told: &mut Vec<Step>, known: &mut Known, depth: usize) ->
         }
         let mut next = scene.clone();
         told.push(step);
-        let mut outcome = next.take(step);
-        // Skipped at the last step, since most steps are last ones.
-        if depth > 1 {
-            outcome = outcome.and_then(|()| next.clone().nothing_else_changes_it());
-        }
-        outcome.map_err(|broken| BadEnd { told: told.clone(), broken })?;
+        next.take(step).map_err(|broken| BadEnd { told: told.clone(), broken })?;
         count += walk(&next, told, known, depth - 1)?;
         told.pop();
     }
@@ -172,13 +181,6 @@ fn can_happen(scene: &Scene, told: &[Step], step: Step) -> bool {
 }
 
 impl Scene {
-    /// The same for equivalent scenes, in which core and model agree in every respect that later steps depend on.
-    fn fingerprint(&self) -> u64 {
-        let mut hasher = Fingerprint(DefaultHasher::new());
-        let _ = write!(hasher, "{:?}{:?}", self.core, self.model);
-        hasher.0.finish()
-    }
-
     fn take(&mut self, step: Step) -> Result<(), String> {
         let pending = self.model.pending();
         self.request = (1..).find(|request| !pending.contains(request)).unwrap_or_default();

@@ -12,7 +12,6 @@ use muster_spec::{Exit, InstanceSpec, ProcessSpec, RunId, SpawnError};
 use muster_sys::spawn::{Launch, Spawner, Spawning, Stdio};
 use tokio::sync::oneshot;
 
-use super::markers::markers;
 use super::{Child, Children, no_pipe, secrets};
 
 /// Runs are counted from 1. Modulo 2^24 - 1 this is a little above 2^23.
@@ -83,8 +82,12 @@ impl Children {
     ) -> Result<(RunId, Command), SpawnError> {
         let (id, uid) = (self.commands.next_id(), self.uid_of(&spec.process));
         let (marker, index) = (self.marker_of(id), spec.index.to_string());
-        let markers: Vec<_> =
-            markers(spec, &marker, &index).into_iter().chain(secrets::variable(self.credentials.get(&run))).collect();
+        let markers: Vec<_> = self
+            .markers
+            .of(spec, &marker, &index)
+            .into_iter()
+            .chain(secrets::variable(self.credentials.get(&run)))
+            .collect();
         let secrets: Vec<_> = prepared.variables().collect();
         let process = ProcessSpec { command: command.to_vec(), refusal: None, ..spec.process.clone() };
         let launch = self.launch_of_command(id, &process, &markers);
@@ -106,7 +109,7 @@ impl Children {
     }
 
     pub(super) fn marker_of(&self, id: RunId) -> String {
-        format!("{}.{id}", self.marker_prefix)
+        format!("{}.{id}", self.markers.prefix)
     }
 
     /// Registers the process of a command, and returns the receiver of its end.

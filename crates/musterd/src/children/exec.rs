@@ -9,7 +9,6 @@ use muster_sys::fd;
 use muster_sys::pty;
 use muster_sys::spawn::{Launch, Stdio};
 
-use super::markers::markers;
 use super::{Children, no_pipe, secrets};
 use crate::execs::Ask;
 
@@ -25,7 +24,9 @@ impl Children {
         }
         let (id, uid) = (self.commands.next_id(), self.uid_of(&ask.process));
         let (marker, index) = (self.marker_of(id), ask.spec.index.to_string());
-        let markers: Vec<_> = markers(&ask.spec, &marker, &index)
+        let markers: Vec<_> = self
+            .markers
+            .of(&ask.spec, &marker, &index)
             .into_iter()
             .chain(secrets::variable(prepared.directory.as_ref()))
             .chain([MARKER])

@@ -11,7 +11,6 @@ use muster_sys::spawn::Launch;
 use tokio::sync::oneshot;
 
 use super::commands::Ended;
-use super::markers::markers;
 use super::{Children, secrets};
 
 impl Children {
@@ -35,7 +34,7 @@ impl Children {
         let facts = facts.iter().map(|(name, value)| (*name, value.as_str()));
         let copies = prepared.directory.as_ref();
         let own = secrets::variable(copies).into_iter().chain([("MUSTER_HOOK", hook.name())]).chain(facts);
-        let markers: Vec<_> = markers(&spec, &marker, &index).into_iter().chain(own).collect();
+        let markers: Vec<_> = self.markers.of(&spec, &marker, &index).into_iter().chain(own).collect();
         let secrets: Vec<_> = prepared.variables().collect();
         let process = secrets::with_directory(&spec.process, copies);
         let spawned = self.spawner.spawn(&Launch {
