@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes all artefacts of a release: packaging/release.sh [x86_64] [aarch64]        default: both
 #
-# They are placed in target/release-artifacts. MUSTER_PROFILE=dist-dev is quicker, for trying the scripts; MUSTER_SBOM=none and
+# They are placed in target/release-artifacts. MUSTER_PROFILE=quick does not optimise, for trying the scripts; MUSTER_SBOM=none and
 # MUSTER_BASE=none leave out the list of parts and the image muster-debian.
 # Needs the packages gcc, gcc-aarch64-linux-gnu, qemu-user-static, dpkg, jq, and rustup; see docs/contributing.md.
 set -eu

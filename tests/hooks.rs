@@ -4,7 +4,7 @@ mod harness;
 
 use std::time::{Duration, Instant};
 
-use harness::{Daemon, Setting, everyone, in_time, wait_until};
+use harness::{Daemon, Setting, everyone, in_time, is_acceptance, wait_until};
 
 /// The lines that the hooks of a scene have written.
 fn told(daemon: &Daemon) -> Vec<String> {
@@ -158,6 +158,54 @@ pre_start = {{ command = ["sh", "-c", 'trap "" TERM; {deaf} sleep 90419'], timeo
     assert!(is_gone(word), "{}", daemon.story());
     daemon.finish();
     daemon.assert_nothing_is_left();
+}
+
+/// Notes its pid, and whether the hook before it is still there. Then it does one of six things.
+const UNSTEADY_HOOK: &str = r#"
+here=$1; last=$here/hook.$MUSTER_INSTANCE
+is() { grep -qz "^$1" "/proc/$before/environ"; }
+read before < "$last" && is MUSTER_HOOK= && is "MUSTER_INSTANCE=$MUSTER_INSTANCE" && echo "$before $$" >> "$here/overlaps"
+echo $$ > "$last"
+case $(($$ % 6)) in
+0) exit 1 ;;
+1) exec sleep 90420 ;;
+2) setsid sleep 90420 & exit 0 ;;
+3) sleep 90420 & sleep 90420 & exit 3 ;;
+4) trap '' TERM; sleep 90420 ;;
+*) exit 0 ;;
+esac
+"#;
+
+/// Hooks that fail, hang, fork and leave their session, under starts and stops at any moment.
+#[test]
+fn random_starts_and_stops_overlap_no_hooks_and_leave_nothing() {
+    let cycles: u32 = if is_acceptance() { 10_000 } else { 100 };
+    let place = tempfile::tempdir().expect("there is room");
+    let script = place.path().join("hook.sh");
+    std::fs::write(&script, UNSTEADY_HOOK).expect("the test directory is writable");
+    let hook =
+        |name: &str| format!("{name} = {{ command = [\"sh\", {script:?}, {:?}], timeout = \"60ms\" }}\n", place.path());
+    let hooks: String = ["pre_start", "post_start", "pre_stop", "post_stop"].map(hook).concat();
+    let mut daemon = Setting::supervising(format!(
+        "[program.web]\ncommand = \"sleep 90420\"\nnumprocs = 4\nstartsecs = 0\nautostart = false\n\
+         backoff = {{ delay = \"10ms\" }}\n{hooks}"
+    ))
+    .start();
+    let mut random = u64::from(std::process::id());
+    let mut number = |below: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % below
+    };
+    for _ in 0..cycles {
+        let (instance, verb) = (number(4), ["start", "stop", "restart"][number(3) as usize]);
+        let wait = number(150);
+        let answer = daemon.client.post(&format!("/v1/programs/web:{instance}/{verb}?wait=0.{wait:03}"));
+        assert!(matches!(answer.status, 200 | 500 | 504), "{verb}: {answer:?}");
+    }
+    println!("{cycles} commands, {} runs", daemon.program("web:0")["run"]);
+    daemon.finish();
+    assert!(is_gone("90420"), "{}", daemon.story());
+    assert_eq!(std::fs::read_to_string(place.path().join("overlaps")).ok(), None);
 }
 
 #[test]

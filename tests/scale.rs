@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use harness::{Answer, Client, Daemon, Setting, wait_until};
+use harness::{Answer, Client, Daemon, Listener, Setting, wait_until};
 use serde_json::{Value, json};
 
 fn setting(keys: &str) -> Setting {
@@ -166,6 +166,40 @@ fn mistakes_are_refused_with_their_reason() {
         let answer = daemon.client.request("POST", "/v1/programs/web/scale", body);
         assert_eq!(answer.status, 400, "{body}: {answer:?}");
     }
+    daemon.finish();
+}
+
+#[test]
+fn a_scale_waits_for_a_rolling_restart() {
+    let place = tempfile::tempdir().expect("there is room");
+    let gate = place.path().join("gate");
+    fs::write(&gate, "").expect("the test directory is writable");
+    // A start lasts until the gate is there.
+    let hook = format!("pre_start = [\"sh\", \"-c\", \"until [ -e {} ]; do sleep 0.02; done\"]", gate.display());
+    let mut daemon = setting(&format!("numprocs = 3\nrolling = true\n{hook}")).start();
+    let first = wait_for(&daemon, &["db", "web:0", "web:1", "web:2"]);
+    fs::remove_file(&gate).expect("it is there");
+    let mut listener = Listener::of(&daemon, None);
+    listener.next();
+    assert_eq!(daemon.client.post("/v1/programs/web:*/restart").status, 202);
+    listener.until(|event| event["kind"] == "rolling" && event["outcome"] == "began");
+    let body = json!({ "numprocs": 1 }).to_string();
+    let late = daemon.client.request("POST", "/v1/programs/web/scale?wait=0.2", &body);
+    assert_eq!(late.status, 504, "{late:?}");
+    assert!(late.body.contains("nothing was changed"), "{late:?}");
+    std::thread::scope(|scope| {
+        let client = Client::of(&daemon.socket());
+        let scaled = scope.spawn(move || scale(&client, "web", 1));
+        fs::write(&gate, "").expect("the test directory is writable");
+        let last = |event: &Value| event["kind"] == "rolling" && event["step"] == 3 && event["outcome"] == "done";
+        let events = listener.until(last);
+        assert!(events.iter().all(|event| event["outcome"] != "failed"), "{events:?}");
+        let answer = scaled.join().expect("it is answered");
+        assert_eq!(changes(&answer), (json!([]), json!(["web:1", "web:2"])));
+    });
+    let now = wait_for(&daemon, &["db", "web"]);
+    assert_eq!(now["db"], first["db"]);
+    assert_ne!(now["web"], first["web:0"]);
     daemon.finish();
 }
 

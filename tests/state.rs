@@ -354,16 +354,29 @@ fn a_full_disk_is_one_warning_and_stops_nothing() {
     if !is_root() {
         return skip("only root can mount a small file system");
     }
+    cannot_be_written("head -c 8192 /dev/zero > \"$0/full\"");
+}
+
+#[test]
+fn a_disk_that_is_read_only_is_one_warning_and_stops_nothing() {
+    if !is_root() {
+        return skip("only root can mount a file system read-only");
+    }
+    cannot_be_written("mount -o remount,ro \"$0\"");
+}
+
+/// Runs a daemon that keeps its state in a small file system, after this command of a shell in which `$0` is its path.
+fn cannot_be_written(prepared: &str) {
     let place = tempfile::tempdir().expect("there is room");
-    let at = place.path().display();
-    let mount = format!("mount -t tmpfs -o size=8k,mode=700 none {at} && head -c 8192 /dev/zero > {at}/full");
-    let probe = std::process::Command::new("unshare").args(["-m", "sh", "-c", &mount]).status();
+    let script = format!("mount -t tmpfs -o size=8k,mode=700 none \"$0\" && {prepared}; exec \"$@\"");
+    let at = place.path().to_str().expect("it is text");
+    let wrapper = ["unshare", "-m", "sh", "-c", &script, at];
+    let probe = std::process::Command::new(wrapper[0]).args(&wrapper[1..]).arg("true").status();
     if !probe.is_ok_and(|status| status.success()) {
         return skip("this machine allows no mount namespace");
     }
     let web = service("web", "restart = \"unless-stopped\"");
-    let script = format!("{mount}; exec \"$@\"");
-    let mut daemon = setting(place.path(), &web).wrapped(&["unshare", "-m", "sh", "-c", &script, "sh"]).start();
+    let mut daemon = setting(place.path(), &web).wrapped(&wrapper).start();
     wait_until("it runs", || daemon.state("web") == "RUNNING");
     let failures = || {
         let metrics = daemon.client.get("/metrics").body;

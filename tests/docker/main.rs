@@ -21,6 +21,7 @@ mod presets;
 mod scratch;
 mod services;
 mod stack;
+mod state;
 mod stopping;
 mod supervisord;
 mod terminal;

@@ -76,8 +76,24 @@ pub struct ReloadReport {
     /// Notifiers that are added, removed or changed: names of `[notify.NAME]`.
     #[serde(default)]
     pub notifiers: Vec<String>,
+    /// In a dry run: the keys of restarted and changed instances that differ, of the first hundred of them.
+    #[serde(default)]
+    pub keys: Vec<ChangedKey>,
     /// The warnings.
     pub diagnostics: Vec<Diagnostic>,
+}
+
+/// A key of an instance that a reload would change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedKey {
+    /// The instance.
+    pub name: String,
+    /// The key of the configuration file.
+    pub key: String,
+    /// Its active value. Secrets are masked, so that it may look like the new one.
+    pub before: Value,
+    /// Its new value.
+    pub after: Value,
 }
 
 impl ReloadReport {

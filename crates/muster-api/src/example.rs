@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::action::{
     ActionReport, ActionResult, Outcome, ScaleBody, ScaleReport, ShutdownBody, SignalBody, SignalScope,
 };
-use crate::config::{Config, ConfigReport, Diagnostic, ReloadReport};
+use crate::config::{ChangedKey, Config, ConfigReport, Diagnostic, ReloadReport};
 use crate::daemon::{Alive, Goals, Info, Listener, Missing, Phase, Ready};
 use crate::event::{Event, Happening};
 use crate::exec::{ExecBody, TerminalSize};
@@ -85,6 +85,7 @@ pub(crate) fn of(schema: &str) -> Option<Value> {
         "Config" => serde_json::to_value(config()),
         "ConfigReport" => serde_json::to_value(config_report()),
         "Diagnostic" => serde_json::to_value(diagnostic()),
+        "ChangedKey" => serde_json::to_value(changed_key()),
         "ReloadReport" => serde_json::to_value(reload()),
         "Problem" => serde_json::to_value(problem()),
         _ => page::of(schema)?,
@@ -410,8 +411,13 @@ fn reload() -> ReloadReport {
         unchanged: 4,
         needs_restart: vec!["[http] socket".to_owned()],
         notifiers: vec!["ops".to_owned()],
+        keys: vec![changed_key()],
         diagnostics: vec![diagnostic()],
     }
+}
+
+fn changed_key() -> ChangedKey {
+    ChangedKey { name: "db".to_owned(), key: "startsecs".to_owned(), before: json!(1.0), after: json!(5.0) }
 }
 
 fn problem() -> Problem {

@@ -42,7 +42,7 @@ mod why;
 
 pub use action::{ActionReport, ActionResult, Outcome, ScaleBody, ScaleReport, ShutdownBody, SignalBody, SignalScope};
 pub use compatible::{COMPATIBLE, Compatible, compatible};
-pub use config::{Config, ConfigReport, Diagnostic, ReloadReport};
+pub use config::{ChangedKey, Config, ConfigReport, Diagnostic, ReloadReport};
 pub use daemon::{Alive, Goals, Info, Listener, Missing, Phase, Ready};
 pub use debug::DebugPart;
 pub use endpoint::{ENDPOINTS, Endpoint, Method, Parameter};

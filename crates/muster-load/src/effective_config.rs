@@ -7,11 +7,12 @@ mod notifiers;
 mod process;
 mod schedule;
 
-use muster_spec::arrange::Gather;
+use std::sync::Arc;
 use std::time::Duration;
 
-use muster_config::{mask_text, mask_words};
+use muster_config::{Disguises, mask_text, mask_words};
 use muster_core::Instance;
+use muster_spec::arrange::Gather;
 use muster_spec::{
     CheckSpec, ControlSpec, DaemonSpec, Essential, Growth, Hook, HookSpec, InstanceSpec, Jitter, Limit, ListenSpec,
     MemoryLimit, OutputSpec, Preset, ProbeSpec, ProgramSpec, ReadySpec, Recycle, Reset, RestartPolicy, Role, Rolling,
@@ -26,8 +27,42 @@ use crate::secrets::Reader;
 
 /// The configuration of this instance, as this reader may see it.
 pub fn configuration(instance: &Instance, in_force: &InForce, reader: Reader) -> Value {
+    shown((instance.program(), instance.spec()), &[&in_force.disguises, &in_force.earlier], reader)
+}
+
+/// The keys of an instance that a new configuration would change, with both values.
+pub fn changes(
+    instance: &Instance,
+    in_force: &InForce,
+    new: &Planned<'_>,
+    reader: Reader,
+) -> Vec<(String, Value, Value)> {
+    let of_program = |program: &&Arc<ProgramSpec>| program.name == instance.program().name;
+    let Some(program) = new.programs.iter().find(of_program) else { return Vec::new() };
+    let Some(spec) = program.instances.iter().find(|spec| spec.name == instance.name()) else { return Vec::new() };
+    let mut before = configuration(instance, in_force, reader);
+    let Value::Object(after) = shown((program, spec), &[new.disguises], reader) else { return Vec::new() };
+    let differs = |key: &str, before: &Value, after: &Value| {
+        // Only names are shown.
+        before != after || key == "environment" && instance.spec().process.environment != spec.process.environment
+    };
+    let pairs = after.into_iter().map(|(key, after)| {
+        let before = before.get_mut(&key).map_or(Value::Null, Value::take);
+        (key, before, after)
+    });
+    pairs.filter(|(key, before, after)| differs(key, before, after)).collect()
+}
+
+/// A configuration that is not active.
+pub struct Planned<'a> {
+    /// Its programs.
+    pub programs: &'a [Arc<ProgramSpec>],
+    /// The secrets to be masked when it is shown.
+    pub disguises: &'a Disguises,
+}
+
+fn shown((program, instance): (&ProgramSpec, &Arc<InstanceSpec>), known: &[&Disguises], reader: Reader) -> Value {
     // Without `..`: a new key does not compile before it is shown.
-    let program: &ProgramSpec = instance.program();
     let ProgramSpec {
         kind,
         autostart,
@@ -57,9 +92,8 @@ pub fn configuration(instance: &Instance, in_force: &InForce, reader: Reader) ->
         stop_unit: _,
         order: _,
     } = program;
-    let known = [&in_force.disguises, &in_force.earlier];
-    let disguise = known.iter().flat_map(|all| &all.instances).find(|disguise| disguise.real == *instance.spec());
-    let spec = disguise.map_or(&**instance.spec(), |disguise| &disguise.shown);
+    let disguise = known.iter().flat_map(|all| &all.instances).find(|disguise| disguise.real == *instance);
+    let spec = disguise.map_or(&**instance, |disguise| &disguise.shown);
     let (process, output) = (&spec.process, &spec.output);
     let mut keys = Map::new();
     let mut put = |key: &str, value: Value| drop(keys.insert(key.to_owned(), value));

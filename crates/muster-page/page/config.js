@@ -38,13 +38,23 @@ export function showSettings(place, name) {
 
 const diagnostics = (list) => list.map((it) => h("pre", { class: `diagnostic ${it.severity}`, tabindex: 0 }, it.text));
 
+/** The keys of each program that a reload would change: from what to what. */
+function changedKeys({ keys, restarted, changed }) {
+  const row = ({ name, key, before, after }) => {
+    const isHidden = JSON.stringify(before) === JSON.stringify(after);
+    return [name, h("code", {}, key), isHidden ? h("span", { class: "quiet" }, "not shown") : h("del", {}, shown(before)), !isHidden && h("ins", {}, shown(after))];
+  };
+  const count = restarted.length + changed.length;
+  return keys.length > 0 && [table("Changed keys", ["Program", "Key", "Active", "New"], keys.map(row)), count > 100 && h("p", { class: "quiet" }, "Of the first 100 programs.")];
+}
+
 /** The changes of a reload, as lists. */
 function difference(report) {
   const part = (sign, names, text) => names.length > 0 && h("div", { class: "change" }, h("h3", {}, `${sign} ${plural(names.length, text)}`), h("p", {}, names.join(", ")));
   const isNothing = !report.added.length && !report.removed.length && !report.restarted.length && !report.changed.length;
   return h("div", {}, isNothing && h("p", {}, "Nothing changes: the files are as what is active."),
     part("+", report.added, "new program"), part("−", report.removed, "removed program"),
-    part("↻", report.restarted, "restarted program"), part("~", report.changed, "program changed in place"),
+    part("↻", report.restarted, "restarted program"), part("~", report.changed, "program changed in place"), changedKeys(report),
     report.needs_restart.length > 0 && h("p", { class: "warning" }, `The daemon must be restarted for: ${report.needs_restart.join(", ")}`),
     diagnostics(report.diagnostics));
 }

@@ -104,7 +104,7 @@ fn a_reload_shows_what_would_change_before_it_is_applied() {
     browser.click("button", "Check for changes");
     browser.wait_for("1 new program");
     let text = browser.text_of(".view-config");
-    for part in ["fresh", "1 removed program", "web:2", "1 program changed in place", "spare"] {
+    for part in ["fresh", "1 removed program", "web:2", "1 program changed in place", "spare", "priority", "999"] {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert_eq!(scene.daemon.client.get("/v1/programs/fresh").status, 404, "nothing was applied yet");

@@ -40,8 +40,10 @@ pub(super) fn all() -> Vec<(&'static str, Value)> {
         ("unchanged", count()),
         ("needs_restart", list(string())),
         ("notifiers", list(string())),
+        ("keys", list(reference("ChangedKey"))),
         ("diagnostics", list(reference("Diagnostic"))),
     ]);
+    let key = object(&[("name", string()), ("key", string()), ("before", json!({})), ("after", json!({}))]);
     let source = object(&[
         ("name", string()),
         ("url", string()),
@@ -64,5 +66,6 @@ pub(super) fn all() -> Vec<(&'static str, Value)> {
         ("ConfigReport", report),
         ("Diagnostic", diagnostic),
         ("ReloadReport", reload),
+        ("ChangedKey", key),
     ]
 }

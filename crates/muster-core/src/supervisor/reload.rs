@@ -284,7 +284,9 @@ impl Supervisor {
     /// Removes the instances that are no longer configured and have no processes left. This is deferred, because the
     /// shell may look them up while it carries out the effects of their end.
     pub(super) fn forget_those_that_left(&mut self) {
-        if self.leaving == 0 || !self.instances.iter().rev().take(self.leaving).any(is_gone) {
+        // The account of a shutdown names them.
+        let is_kept = self.leaving == 0 || self.is_shutting_down();
+        if is_kept || !self.instances.iter().rev().take(self.leaving).any(is_gone) {
             return;
         }
         let first = self.instances.len() - self.leaving;

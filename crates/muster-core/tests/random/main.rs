@@ -18,12 +18,29 @@ use world::World;
 const STORIES: u64 = 1000;
 
 fn tell(seed: u64) {
-    if let Err(broken) = World::new(seed, false).tell() {
+    if let Some(broken) = broken(seed) {
         let mut again = World::new(seed, true);
         let _ = again.tell();
         let from = again.log.len().saturating_sub(200);
         panic!("\n{}\n{broken}\nMUSTER_SEED={seed} repeats this story\n", again.log[from..].join("\n"));
     }
+}
+
+/// Names the story if the core panics in it.
+struct Named(u64);
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("MUSTER_SEED={} repeats this story", self.0);
+        }
+    }
+}
+
+/// How a story breaks a promise, if it does.
+fn broken(seed: u64) -> Option<String> {
+    let _named = Named(seed);
+    World::new(seed, false).tell().err()
 }
 
 /// A number in the environment, if there is one.
@@ -40,7 +57,7 @@ fn every_promise_holds_in_long_random_stories() {
         (Some(seed), _) => tell(seed),
         (None, None) => (0..STORIES).for_each(tell),
         (None, Some(stories)) => {
-            let broken = (0..stories).filter_map(|seed| Some((seed, World::new(seed, false).tell().err()?)));
+            let broken = (0..stories).filter_map(|seed| Some((seed, broken(seed)?)));
             let broken: Vec<String> = broken.map(|(seed, broken)| format!("{seed}: {broken:.300}")).collect();
             assert!(broken.is_empty(), "{} of {stories} stories\n{}", broken.len(), broken.join("\n"));
         }

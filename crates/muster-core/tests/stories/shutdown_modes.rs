@@ -301,6 +301,30 @@ fn a_restarted_failure_and_a_start_that_fails_count_and_a_requested_stop_does_no
 }
 
 #[test]
+fn a_program_that_leaves_in_a_shutdown_is_named_at_its_end() {
+    for reason in [
+        |id| ShutdownReason::Program { signal: Some(Signal::TERM), sender: Some(id) },
+        ShutdownReason::Essential,
+        ShutdownReason::OnExit,
+        ShutdownReason::Probe,
+        ShutdownReason::Memory,
+    ] {
+        let mut stage = Stage::booted([quick("web"), quick("db")]);
+        let id = stage.core.find("web").map(muster_core::Instance::id).expect("it is there");
+        stage.reload([quick("db")]);
+        stage.hand(Input::ShutdownAsked { reason: reason(id), timeout: None });
+        stage.exits("web", 9);
+        ends(&mut stage, "db");
+        assert!(stage.exit_code().is_some());
+        let why = stage.events.iter().find_map(|event| match event {
+            Event::ShutdownEnded(account) => Some(&account.why),
+            _ => None,
+        });
+        assert!(why.is_some_and(|why| why.contains("\"web\"")), "{why:?}");
+    }
+}
+
+#[test]
 fn what_was_given_up_with_status_0_is_1() {
     let web = ProgramSpec {
         restart: muster_spec::Preset::Supervisord.policy(muster_spec::RestartWhen::Always),

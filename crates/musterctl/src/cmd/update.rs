@@ -1,6 +1,6 @@
 //! `musterctl update`: reloads the configuration and applies the differences.
 
-use muster_api::{ReloadReport, Route};
+use muster_api::{ChangedKey, ReloadReport, Route};
 
 use crate::failure::{self, Exit, Failure};
 use crate::session::Session;
@@ -50,8 +50,15 @@ pub(super) fn lines_without(report: &ReloadReport, names: &[String]) -> Vec<Stri
 
 fn lines(report: &ReloadReport) -> Vec<String> {
     let would = if report.dry_run { "would be " } else { "" };
-    let of =
-        |names: &[String], word: &str| names.iter().map(|name| format!("{name}: {would}{word}")).collect::<Vec<_>>();
+    let keys = |name: &String| {
+        let of_it = report.keys.iter().filter(|changed| changed.name == *name).map(key_line).collect::<Vec<_>>();
+        of_it.into_iter()
+    };
+    let of = |names: &[String], word: &str| {
+        let line =
+            |name: &String| std::iter::once(format!("{name}: {would}{word}")).chain(keys(name)).collect::<Vec<_>>();
+        names.iter().flat_map(line).collect::<Vec<_>>()
+    };
     let mut lines = of(&report.removed, "removed");
     lines.extend(of(&report.added, "added"));
     lines.extend(of(&report.restarted, "restarted"));
@@ -65,8 +72,19 @@ fn lines(report: &ReloadReport) -> Vec<String> {
     lines
 }
 
+/// `  startsecs: 1.0 -> 5.0`, or the key alone where both values look alike.
+fn key_line(ChangedKey { key, before, after, .. }: &ChangedKey) -> String {
+    if before == after {
+        format!("  {key}: values that are not shown")
+    } else {
+        format!("  {key}: {before} -> {after}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::testing::{Daemon, answer};
 
@@ -100,5 +118,24 @@ mod tests {
         assert!(daemon.run("update --dry-run").out.starts_with("dog: would be removed\ncat: would be added\n"));
         assert_eq!(daemon.run("update --dry-run").out, "nothing changed\n");
         assert_eq!(daemon.asked_lines(), ["POST /v1/config/reload?dry_run=true"; 2]);
+    }
+
+    #[test]
+    fn a_dry_run_says_what_changes_from_what_to_what() {
+        let changed = |key: &str, before: Value, after: Value| ChangedKey {
+            name: "web".to_owned(),
+            key: key.to_owned(),
+            before,
+            after,
+        };
+        let hidden = json!({ "TOKEN": "***" });
+        let keys = vec![
+            changed("command", json!(["sleep", "1"]), json!(["sleep", "2"])),
+            changed("environment", hidden.clone(), hidden),
+        ];
+        let ended = Daemon::answering([answer(200, &ReloadReport { keys, ..report(true) })]).run("update --dry-run");
+        let expected = "web: would be restarted\n  command: [\"sleep\",\"1\"] -> [\"sleep\",\"2\"]\n  \
+                        environment: values that are not shown\napi: would be changed in place\n";
+        assert!(ended.out.contains(expected), "{}", ended.out);
     }
 }

@@ -85,10 +85,10 @@ pub(super) async fn act_on_source(
 /// Reads the files again and applies the differences.
 pub(super) async fn reload(
     shared: &Rc<Shared>,
-    by: Principal,
+    (by, reader): (Principal, Reader),
     (dry_run, resets_scale): (bool, bool),
 ) -> Result<Answer, Problem> {
-    let how = How { dry_run, resets_scale };
+    let how = How { dry_run, resets_scale, reader: Some(reader) };
     Ok(response::json(StatusCode::OK, &reload::reload(shared, Origin::Client(by), how).await?))
 }
 

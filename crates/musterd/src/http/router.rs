@@ -235,7 +235,9 @@ impl Asked<'_> {
             }
             Route::Config => config::in_force(shared, reader).await,
             Route::CheckConfig => config::check(shared).await,
-            Route::Reload { dry_run, reset_scale } => config::reload(shared, by, (dry_run, reset_scale)).await,
+            Route::Reload { dry_run, reset_scale } => {
+                config::reload(shared, (by, reader), (dry_run, reset_scale)).await
+            }
             Route::Scale { name, wait } => config::scale(shared, by, (name, wait), body).await,
             Route::Schedule { times } => schedule::schedule(shared, times).await,
             Route::Sources => Ok(config::sources(shared)),

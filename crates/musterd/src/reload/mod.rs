@@ -22,7 +22,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_api::{ConfigReport, Diagnostic, Problem, ProblemKind, ReloadReport};
+use muster_api::{ChangedKey, ConfigReport, Diagnostic, Problem, ProblemKind, ReloadReport};
 use muster_core::{Input, Instance, Outcome, Principal, ReloadPlan, RequestId, Settings};
 use muster_spec::{ControlSpec, HostPort, ListenAddress, ListenSpec, ProgramSpec};
 use muster_sys::user::Accounts;
@@ -33,6 +33,8 @@ use crate::configuration::New;
 use crate::opened_again::open_again;
 use crate::shared::{Order, Shared, descriptors};
 use muster_load::check;
+use muster_load::effective_config::{self, Planned};
+use muster_load::secrets::Reader;
 use muster_logging::limit::{DAEMON, Notice, unless_none};
 use muster_logging::main_log::{self, Level};
 use muster_server::budget::Budget;
@@ -40,6 +42,9 @@ use muster_server::turn_clock::{beside, spawn};
 
 /// The number of reloads that may wait for their turn. Further ones are refused as busy.
 const MOST_WAITING: usize = 32;
+
+/// How many instances have their keys shown in a dry run.
+const MOST_SHOWN: usize = 100;
 
 /// The most mistakes of a configuration in one line of the log.
 const MOST_IN_A_LINE: usize = 10;
@@ -66,6 +71,8 @@ pub(crate) struct How {
     pub(crate) dry_run: bool,
     /// Forget the numbers of instances that were chosen at run time.
     pub(crate) resets_scale: bool,
+    /// Who is shown the values that differ, in a dry run.
+    pub(crate) reader: Option<Reader>,
 }
 
 /// Applies a configuration: the daemon's own keys here, and the rest by the input for the core. Called by the loop, so that
@@ -162,8 +169,15 @@ async fn read_and_apply(shared: &Rc<Shared>, origin: Origin, how: How) -> Result
     let needs_restart = daemon::needs_restart(&configuration.in_force(), &new.spec, new.restarts_all);
     let notifiers = daemon::changed_notifiers(&configuration.in_force().notifiers, &new.spec.notifiers);
     let files = new.files.iter().map(|path| path.display().to_string()).collect();
+    let mut keys = Vec::new();
     let plan = match dry_run {
-        true => Arc::new(shared.supervisor.borrow().plan(&new.spec.programs)),
+        true => {
+            let plan = Arc::new(shared.supervisor.borrow().plan(&new.spec.programs));
+            if let Some(reader) = how.reader {
+                keys = changed_keys(shared, &plan, &new, reader).await;
+            }
+            plan
+        }
         false => {
             let specs = new.spec.sources.clone();
             let plan = hand_over(shared, new, origin).await?;
@@ -174,7 +188,23 @@ async fn read_and_apply(shared: &Rc<Shared>, origin: Origin, how: How) -> Result
             plan
         }
     };
-    Ok(ReloadReport { dry_run, files, needs_restart, notifiers, diagnostics: reading.diagnostics, ..of(&plan) })
+    Ok(ReloadReport { dry_run, files, needs_restart, notifiers, keys, diagnostics: reading.diagnostics, ..of(&plan) })
+}
+
+/// The keys that differ, of the first instances that a plan restarts or changes.
+async fn changed_keys(shared: &Shared, plan: &ReloadPlan, new: &New, reader: Reader) -> Vec<ChangedKey> {
+    let planned = Planned { programs: &new.spec.programs, disguises: &new.disguises };
+    let mut keys = Vec::new();
+    for name in plan.restarted.iter().chain(&plan.changed).take(MOST_SHOWN) {
+        // Each of them costs as much as an answer with one program.
+        shared.turns.next().await;
+        let (supervisor, in_force) = (shared.supervisor.borrow(), shared.configuration.in_force());
+        let Some(instance) = supervisor.find(name) else { continue };
+        let changes = effective_config::changes(instance, &in_force, &planned, reader);
+        let key = |(key, before, after)| ChangedKey { name: name.clone(), key, before, after };
+        keys.extend(changes.into_iter().map(key));
+    }
+    keys
 }
 
 async fn hand_over(shared: &Rc<Shared>, new: New, origin: Origin) -> Result<Arc<ReloadPlan>, Problem> {
