@@ -44,12 +44,15 @@ make_tarball() {
     debootstrap --variant=minbase "$suite" "$root" "$mirror" >&2
     if [ -n "$(sources "$suite")" ]; then sources "$suite" >"$root/etc/apt/sources.list"; fi
     rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
-    mkdir -p "$cache"
     tar -C "$root" -cf "$tarball.new" .
     # Never leave a partial tarball under the final name.
     mv "$tarball.new" "$tarball"
 }
 
+# Of two at once, the second one waits for the tarball of the first.
+mkdir -p "$cache"
+exec 9>"$cache/lock"
+flock 9
 if $only_tarball; then
     [ -e "$tarball" ] || make_tarball
     echo "$tarball"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the static executable and the images of this directory.
 #
-#   docker/build.sh [binary|scratch|services|supervisord]...     default: the first three
+#   docker/build.sh [binary|scratch|services|packages|supervisord]...     default: the first three
 #
 #   MUSTER_LIBC=musl|gnu    the C library that is linked in; default: musl where rustup has the target, else gnu
 #   MUSTER_PROFILE=release  the cargo profile
@@ -10,6 +10,7 @@
 #                           Debian without a registry, see bootstrap.sh
 #   MUSTER_TAG=latest       the images are called muster-scratch:TAG and muster-services:TAG
 #
+# The part packages is what takes longest of services, and needs no executable: later builds of services find it done.
 # The part supervisord is for the tests: the original supervisord and programs to run under it, without musterd.
 #
 # The executable and its links are placed in docker/build/LIBC/, ready to be copied into any image.
@@ -74,12 +75,16 @@ for part; do
         debian
         build_image -t "muster-services:$tag" -f docker/services/Dockerfile --build-arg BASE="$base"
         ;;
+    packages)
+        debian
+        build_image -f docker/services/Dockerfile --target packages --build-arg BASE="$base"
+        ;;
     supervisord)
         debian
         docker build -t "muster-supervisord:$tag" -f docker/supervisord/Dockerfile --build-arg BASE="$base" docker
         ;;
     *)
-        echo "docker/build.sh: unknown part, expected binary, scratch, services or supervisord: \"$part\"" >&2
+        echo "docker/build.sh: unknown part, expected binary, scratch, services, packages or supervisord: \"$part\"" >&2
         exit 2
         ;;
     esac
