@@ -176,7 +176,7 @@ fn a_scale_waits_for_a_rolling_restart() {
     fs::write(&gate, "").expect("the test directory is writable");
     // A start lasts until the gate is there.
     let hook = format!("pre_start = [\"sh\", \"-c\", \"until [ -e {} ]; do sleep 0.02; done\"]", gate.display());
-    let mut daemon = setting(&format!("numprocs = 3\nrolling = true\n{hook}")).start();
+    let mut daemon = setting(&format!("numprocs = 3\nrolling = 1\n{hook}")).start();
     let first = wait_for(&daemon, &["db", "web:0", "web:1", "web:2"]);
     fs::remove_file(&gate).expect("it is there");
     let mut listener = Listener::of(&daemon, None);
