@@ -68,10 +68,9 @@ fn hidden_processes_of_ended_runs_do_not_take_all_descriptors() {
     // At this level every run is logged.
     let setting = Setting::supervising(programs).musterd("loglevel = \"debug\"");
     let daemon = setting.wrapped(&["prlimit", "--nofile=64:64", "--"]).start();
-    daemon.log.wait_for_many(40, "leaves", "will be started again");
+    // One that the daemon sees while its parent lives is found and stopped. None is killed because its pipe was closed.
+    crate::harness::wait_until("forty are left behind", || daemon.processes().len() >= 40);
     daemon.ctl_well(&["restart", "other"]);
     let log = daemon.log.text();
     assert!(!log.contains("oo many open files"), "{}", daemon.story());
-    // The last ones left behind are still read, and none is killed because its pipe was closed.
-    assert!(daemon.processes().len() >= 40, "{}", daemon.story());
 }
