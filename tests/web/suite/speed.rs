@@ -148,6 +148,7 @@ fn after_the_daemon_was_killed_and_is_back_the_rows_are_right_within_two_seconds
 #[test]
 fn without_the_daemon_the_page_says_how_old_it_is_and_its_buttons_are_off() {
     let Some(scene) = Scene::shop() else { return };
+    scene.browser.wait_for("worker is FATAL");
     scene.daemon.signal(9);
     scene.browser.wait("it is lost", "document.body.dataset.link === 'lost'");
     scene.browser.wait_for("no connection");
