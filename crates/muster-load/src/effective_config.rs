@@ -6,6 +6,7 @@
 mod notifiers;
 mod process;
 mod schedule;
+mod watch;
 
 use muster_spec::arrange::Gather;
 use std::time::Duration;
@@ -50,6 +51,7 @@ pub fn configuration(instance: &Instance, in_force: &InForce, reader: Reader) ->
         numprocs,
         rolling,
         recycle_after,
+        watch,
         instances,
         name: _,
         groups: _,
@@ -92,6 +94,7 @@ pub fn configuration(instance: &Instance, in_force: &InForce, reader: Reader) ->
     put("numprocs_max", json!(numprocs.most));
     put("rolling", json!(rolling.map(turns)));
     put("recycle_after", json!(recycle_after.map(recycle)));
+    put("watch", watch.as_deref().map_or(Value::Null, watch::watch));
     put(
         "essential",
         match essential {
