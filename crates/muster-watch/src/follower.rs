@@ -62,6 +62,8 @@ pub(crate) struct Follower {
     open: HashSet<(PathBuf, OsString)>,
     /// When the look that goes on began.
     looking: Option<Instant>,
+    /// Whether that is of files that are no longer watched.
+    is_outdated: bool,
     /// Since when directories are to be looked at, without waiting for quiet.
     wants_look: Option<Instant>,
     /// Not before then.
@@ -88,6 +90,7 @@ impl Follower {
             burst: None,
             open: HashSet::new(),
             looking: None,
+            is_outdated: false,
             wants_look: Some(now),
             rests_until: None,
             next_poll: None,
@@ -106,7 +109,13 @@ impl Follower {
             (self.sources, self.poll) = (sources, spec.poll);
             (self.base, self.next_poll, self.wants_look) = (None, None, Some(now));
             self.open.clear();
+            self.is_outdated = self.is_looking();
         }
+    }
+
+    /// Whether the look that goes on is of files that are no longer watched.
+    pub(crate) fn is_outdated(&self) -> bool {
+        self.is_outdated
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -237,9 +246,11 @@ impl Follower {
         Some(Look { sources: Arc::clone(&self.sources), queue, open: self.open.clone() })
     }
 
-    /// The look is over; `None` if no thread could be started for it.
-    pub(crate) fn end_look(&mut self, now: Instant, looked: Option<&Looked>) {
-        let Some(began) = self.looking.take() else { return };
+    /// The look is over; `None` if no thread could be started for it. Returns whether it was the first of these files.
+    pub(crate) fn end_look(&mut self, now: Instant, looked: Option<&Looked>) -> bool {
+        let Some(began) = self.looking.take() else { return false };
+        self.is_outdated = false;
+        let is_first = self.base.is_none() && looked.is_some();
         let took = now.saturating_duration_since(began);
         self.rests_until = Some(now + took.saturating_mul(REST));
         self.next_poll = self.poll.map(|poll| now + poll);
@@ -254,6 +265,7 @@ impl Follower {
         if self.quiet_at().is_some_and(|at| at <= began) {
             self.conclude();
         }
+        is_first
     }
 
     /// It is quiet: whatever has changed is to have its effect.

@@ -21,8 +21,8 @@ type Places = Vec<(u64, Place)>;
 pub struct Told {
     /// The program.
     pub program: String,
-    /// The number of directories that the kernel reports about.
-    pub directories: usize,
+    /// If these files were not looked at before: the number of directories that the kernel reports about.
+    pub begins: Option<usize>,
     /// What cannot be watched, in words.
     pub problems: Vec<String>,
 }
@@ -120,27 +120,24 @@ impl Followers {
         queue: Option<&Queue>,
     ) -> Option<Told> {
         self.looks -= 1;
-        let mut looked = looked;
+        let is_outdated = self.followers.get(&number).is_none_or(Follower::is_outdated);
+        let (mut looked, outdated) = if is_outdated { (None, looked) } else { (looked, None) };
+        self.unused.extend(outdated.into_iter().flat_map(|looked| looked.places).map(|(token, _)| token));
         let mut problems = None;
         if let Some(follower) = self.followers.get_mut(&number) {
-            follower.end_look(now, looked.as_ref());
+            let is_first = follower.end_look(now, looked.as_ref());
             if let Some(looked) = &mut looked {
                 problems = Some(Told {
                     program: follower.name().to_owned(),
-                    directories: looked.places.len(),
+                    begins: is_first.then_some(looked.places.len()),
                     problems: std::mem::take(&mut looked.problems),
                 });
                 self.forget_places(number);
             }
         }
         for (token, place) in looked.map(|looked| looked.places).unwrap_or_default() {
-            match self.followers.contains_key(&number) {
-                true => {
-                    self.places.entry(token).or_default().push((number, place));
-                    self.tokens.entry(number).or_default().push(token);
-                }
-                false => self.unused.push(token),
-            }
+            self.places.entry(token).or_default().push((number, place));
+            self.tokens.entry(number).or_default().push(token);
         }
         self.give_up_unused(queue);
         problems

@@ -277,7 +277,9 @@ impl Walk<'_> {
         if self.bound.directories + left.len() >= MOST_DIRECTORIES || !self.has_room(&path) {
             return self.too_many();
         }
-        left.push((path, label.join(name), below));
+        // A path that names a directory begins there.
+        let begins = self.source.patterns.exact(states).is_some() && self.source.patterns.exact(&below).is_none();
+        left.push((path, if begins { label.to_owned() } else { label.join(name) }, below));
     }
 
     /// Whether one more path may be kept.

@@ -17,7 +17,7 @@ use muster_spec::{InstanceSpec, ProcessSpec, ProgramSpec, Span, SpawnError, Watc
 use muster_sys::spawn::DEFAULT_PATH;
 use muster_watch::{Change, Followers, Look, Looked, Patterns, Queue, Ready, Report, Source, Told};
 use tokio::sync::mpsc;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::reload::watch::reload_for_files;
 use crate::shared::{Order, Shared};
@@ -109,8 +109,10 @@ pub(crate) async fn follow(shared: Rc<Shared>) {
             }
             Happened::Looked((number, looked)) => {
                 let queue = queue.as_ref().map(|(queue, _)| queue);
-                if let Some(Told { program, directories, problems }) = followers.end_look(now, number, looked, queue) {
-                    debug!(program, directories, "looked at watched files");
+                if let Some(Told { program, begins, problems }) = followers.end_look(now, number, looked, queue) {
+                    if let Some(directories) = begins {
+                        info!(program, directories, "watching files");
+                    }
                     problems.iter().for_each(|problem| complain(&shared, &program, problem));
                 }
             }

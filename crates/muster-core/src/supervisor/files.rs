@@ -64,16 +64,16 @@ impl Supervisor {
         if ids.is_empty() {
             return;
         }
-        // Rolls must not pile up: one that has yet to begin restarts all of these.
-        let last_runs: Vec<_> = ids.iter().map(|&id| (id, self.instance(id).last_run())).collect();
-        if self.rolls.renew(program, &last_runs) {
-            return;
-        }
         let first = self.instance(ids[0]).program();
         let is_up = |one: &&Instance| one.program().name == program && one.goal() == Goal::Up;
         let serves = first.kind == Kind::Service && self.instances.iter().filter(is_up).count() > 1;
         match first.rolling.filter(|_| serves) {
             Some(rule) => {
+                // Rolls must not pile up: one that has yet to begin restarts all of these.
+                let last_runs: Vec<_> = ids.iter().map(|&id| (id, self.instance(id).last_run())).collect();
+                if self.rolls.renew(program, &last_runs) {
+                    return;
+                }
                 let part = self.part(program, rule, ids.to_vec());
                 self.begin_roll(asker, None, vec![part], Vec::new());
             }

@@ -227,3 +227,30 @@ fn a_look_that_hangs_keeps_no_change_from_its_effect() {
     stage.said(&["a.py"]);
     assert_eq!(stage.followers.deadline(), None);
 }
+
+#[test]
+fn a_reload_during_a_look_begins_anew_and_is_no_change() {
+    let mut stage = Stage::of(&["*.py"], |_| {});
+    stage.write("a.py");
+    stage.turn();
+    stage.now += 300 * MS;
+    let looks = stage.followers.begin_looks(stage.now, Some(&stage.queue));
+    let mut patterns = Patterns::default();
+    patterns.add(&format!("{}/*.rs", stage.path().display()));
+    let source = Source { patterns, user: None, trusts_links: true, is_configuration: false };
+    let spec = WatchSpec::of(Vec::new());
+    stage.followers.adopt(stage.now, vec![("web".to_owned(), spec, vec![source])], Some(&stage.queue));
+    for (number, look) in looks {
+        let told = stage.followers.end_look(stage.now, number, Some(look.run()), Some(&stage.queue));
+        assert!(told.is_none());
+    }
+    stage.after(1000 * MS);
+    // What had changed before still counts.
+    stage.said(&["a.py"]);
+    stage.write("a.py");
+    stage.after(1000 * MS);
+    stage.said(&[]);
+    stage.write("a.rs");
+    stage.after(1000 * MS);
+    stage.said(&["a.rs"]);
+}
