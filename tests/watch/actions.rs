@@ -136,10 +136,7 @@ fn files_of_other_keys_are_watched_by_their_words() {
     let more = "secrets = { TOKEN = \"@/token\" }\nenv_file = [\"@/web.env\"]\n\
                 watch = [\"@secrets\", \"@env_file\", \"@command\", \"@/other.py\"]";
     let more = more.replace("\"@/", &format!("\"{}/", tree.path().display()));
-    let script = format!(
-        "command = [\"{}\", \"1000\"]",
-        tree.at("worker").display()
-    );
+    let script = format!("command = [\"{}\", \"1000\"]", tree.at("worker").display());
     let programs = format!("[program.web]\nstartsecs = 0\n{script}\n{more}\n");
     let daemon = watching(programs);
     let variable = |name: &str| {

@@ -60,23 +60,26 @@ fn a_name_with_control_characters_reaches_no_terminal() {
 #[test]
 fn a_tree_that_changes_endlessly_blocks_nothing() {
     let tree = Tree::new();
-    let programs = web(&tree, "watch = { paths = [\"@/**\"], at_most = \"2/m\" }") + "[program.other]\ncommand = \"sleep 1000\"\n";
+    let programs =
+        web(&tree, "watch = { paths = [\"@/**\"], at_most = \"2/m\" }") + "[program.other]\ncommand = \"sleep 1000\"\n";
     let daemon = watching(programs);
     let is_over = Arc::new(AtomicBool::new(false));
-    let writers: Vec<_> = (0..2).map(|number| {
-        let (is_over, directory) = (Arc::clone(&is_over), tree.at(&format!("d{number}")));
-        std::thread::spawn(move || {
-            let mut count = 0u64;
-            while !is_over.load(Ordering::Relaxed) {
-                count += 1;
-                let at = directory.join((count % 50).to_string());
-                let _ = fs::create_dir_all(&at);
-                let _ = fs::write(at.join("x.py"), count.to_string());
-                let _ = fs::remove_dir_all(&at);
-            }
-            count
+    let writers: Vec<_> = (0..2)
+        .map(|number| {
+            let (is_over, directory) = (Arc::clone(&is_over), tree.at(&format!("d{number}")));
+            std::thread::spawn(move || {
+                let mut count = 0u64;
+                while !is_over.load(Ordering::Relaxed) {
+                    count += 1;
+                    let at = directory.join((count % 50).to_string());
+                    let _ = fs::create_dir_all(&at);
+                    let _ = fs::write(at.join("x.py"), count.to_string());
+                    let _ = fs::remove_dir_all(&at);
+                }
+                count
+            })
         })
-    }).collect();
+        .collect();
     let began = Instant::now();
     let memory = daemon.memory("VmRSS");
     let mut slowest = Duration::ZERO;
@@ -90,7 +93,9 @@ fn a_tree_that_changes_endlessly_blocks_nothing() {
     is_over.store(true, Ordering::Relaxed);
     let written: u64 = writers.into_iter().map(|writer| writer.join().expect("it ends")).sum();
     let grown = daemon.memory("VmRSS").saturating_sub(memory);
-    println!("{written} trees made and removed, {asked} requests, the slowest took {slowest:?}, {grown} kB more memory");
+    println!(
+        "{written} trees made and removed, {asked} requests, the slowest took {slowest:?}, {grown} kB more memory"
+    );
     assert!(asked > 20 && slowest < Duration::from_secs(2), "{asked} requests, {slowest:?}");
     assert!(grown < 16 * 1024, "{grown} kB");
     assert!(causes(&daemon, "web").len() <= 2);
@@ -115,9 +120,11 @@ fn a_directory_with_very_many_names_is_bounded() {
     // Hard links are quick to make, and count as names.
     let first = tree.at("big/0.py");
     fs::write(&first, "1").expect("it is ours");
-    let made = (1..300_000).take_while(|number| fs::hard_link(&first, tree.at(&format!("big/{number}.py"))).is_ok()).count();
+    let made =
+        (1..300_000).take_while(|number| fs::hard_link(&first, tree.at(&format!("big/{number}.py"))).is_ok()).count();
     if made < 270_000 {
-        let files = (made..270_000).take_while(|number| fs::write(tree.at(&format!("big/f{number}.py")), "").is_ok()).count();
+        let files =
+            (made..270_000).take_while(|number| fs::write(tree.at(&format!("big/f{number}.py")), "").is_ok()).count();
         if made + files < 262_200 {
             return skip("the file system has no room for so many names");
         }

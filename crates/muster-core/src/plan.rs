@@ -125,8 +125,19 @@ pub(crate) fn difference(
     program: &ProgramSpec,
     spec: &InstanceSpec,
 ) -> Difference {
-    let InstanceSpec { name, index: _, process, output, ready, start_timeout, watchdog, probes, hooks, memory_max, variable_files } =
-        spec;
+    let InstanceSpec {
+        name,
+        index: _,
+        process,
+        output,
+        ready,
+        start_timeout,
+        watchdog,
+        probes,
+        hooks,
+        memory_max,
+        variable_files,
+    } = spec;
     // Everything fixed when the process is spawned: its command and environment, its pipes, how it reports.
     let needs_another = was_spec.process != *process
         || *was_spec.output != (OutputSpec { rotation: was_spec.output.rotation, ..OutputSpec::clone(output) })

@@ -91,7 +91,15 @@ impl Look {
         let mut looked = Looked::default();
         let own_uid = Rights::own().uid;
         for (number, source) in self.sources.iter().enumerate() {
-            let mut walk = Walk { look: self, source, number, found: BTreeMap::new(), bound: Bound::default(), own_uid, looked: &mut looked };
+            let mut walk = Walk {
+                look: self,
+                source,
+                number,
+                found: BTreeMap::new(),
+                bound: Bound::default(),
+                own_uid,
+                looked: &mut looked,
+            };
             let done = as_user(source.user.as_ref(), || {
                 walk.all();
                 walk.register();
@@ -186,13 +194,7 @@ impl Walk<'_> {
     }
 
     /// Looks at every name in a directory.
-    fn list(
-        &mut self,
-        directory: &Path,
-        label: &Path,
-        states: &States,
-        left: &mut Vec<(PathBuf, PathBuf, States)>,
-    ) {
+    fn list(&mut self, directory: &Path, label: &Path, states: &States, left: &mut Vec<(PathBuf, PathBuf, States)>) {
         // Before reading it: a file that appears meanwhile is reported.
         self.watch(directory, label, states, true);
         let entries = match fs::read_dir(directory) {

@@ -137,8 +137,11 @@ fn read_action(field: &Field<'_>) -> Option<WatchAction> {
             "restart" => return Some(WatchAction::Restart),
             "reload" => return Some(WatchAction::Reload),
             word => match word.parse::<Signal>() {
-                Ok(signal) => return Some(WatchAction::Signal(signal)),
-                Err(_) => {
+                // These two say nothing to a program.
+                Ok(signal) if signal != Signal::KILL && signal != Signal::STOP => {
+                    return Some(WatchAction::Signal(signal));
+                }
+                _ => {
                     let hint = "action = \"HUP\" sends a signal, \"reload\" the one of reloadsignal";
                     field.text_expected("restart, reload or a signal", &text, Some(hint.to_owned()));
                     return None;

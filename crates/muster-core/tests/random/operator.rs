@@ -9,8 +9,7 @@ use muster_spec::{
     Backoff, CheckSpec, Dependency, DependencyCondition, Essential, Exceeded, ExitAction, ExitMatch, ExitRule,
     ExitRules, Forget, GroupOrder, Growth, HostPort, Jitter, Judged, Kind, Leftovers, Limit, OnFailure, Preset,
     ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, Recycle, RestartPolicy, RestartWhen, Rolling, ShutdownBudget,
-    ShutdownOrder, Signal, SignalScope, StartDelay, StartFailures, StartOn, StopKill, StopScope, StopSpec,
-    WatchSpec,
+    ShutdownOrder, Signal, SignalScope, StartDelay, StartFailures, StartOn, StopKill, StopScope, StopSpec, WatchSpec,
 };
 
 use crate::common::programs::{ms, probe, program, s, several, stop_with, with, with_command};
