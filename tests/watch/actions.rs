@@ -1,4 +1,4 @@
-//! What a change does: by action, state and rate; words for the files of other keys; reloads.
+//! The effects of a change: by action, state and rate; words for the files of other keys; reloads.
 
 use std::fs;
 use std::process::Command;

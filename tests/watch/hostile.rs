@@ -35,7 +35,7 @@ fn a_tree_tells_nothing_of_what_its_user_may_not_read() {
     }
     let watch = "watch = [\"@/app/**\", \"@/app/roots\", \"@/roots/**\", \"@/other.py\"]";
     let daemon = watching(web(&tree, &format!("user = \"{USER}:{USER}\"\n{watch}")));
-    // What the user may not read is said, since the configuration names it.
+    // The log names the directory that the user may not read, since the configuration does.
     let line = daemon.log.wait_for("it is said", |line| line.message.contains("cannot look at"));
     assert!(line.message.contains("roots") && line.message.contains("permission denied"), "{line:?}");
     fs::write(roots.join("secret.py"), "2").expect("it is ours");

@@ -39,7 +39,7 @@ pub struct Change {
     pub of_others: bool,
 }
 
-/// What has changed since the last effect.
+/// The changes since the last effect.
 #[derive(Debug)]
 struct Burst {
     first: Instant,
@@ -102,7 +102,7 @@ impl Follower {
         }
     }
 
-    /// Follows a reload. Other files are looked at anew, and what has changed before still counts.
+    /// Follows a reload. A look at other files follows, and earlier changes still count.
     pub(crate) fn adopt(&mut self, now: Instant, sources: Arc<[Source]>, spec: &WatchSpec) {
         (self.debounce, self.rate) = (spec.debounce, spec.at_most);
         if self.sources != sources || self.poll != spec.poll {
@@ -151,7 +151,7 @@ impl Follower {
             return;
         }
         match report.kind {
-            // What it means depends on where the path leads now.
+            // Its meaning depends on where the path leads now.
             _ if on_the_way.is_some() && report.kind != Kind::Created => {
                 self.wants_look.get_or_insert(now);
                 self.note(now, source, on_the_way.map(PathBuf::as_path).unwrap_or(Path::new("")));
@@ -232,7 +232,7 @@ impl Follower {
         self.effects.front().filter(|_| is_full).map(|first| *first + self.rate.per)
     }
 
-    /// What a thread has to look at now, if anything.
+    /// The look that a thread has to make now, if any.
     pub(crate) fn begin_look(&mut self, now: Instant, queue: Option<&Queue>) -> Option<Look> {
         let is_rested = self.rests_until.is_none_or(|until| until <= now);
         let is_quiet = self.quiet_at().is_some_and(|at| at <= now);

@@ -16,14 +16,14 @@ use crate::queue::{Kind, Queue, Report, Token};
 /// The places of one directory, each with the number of its program.
 type Places = Vec<(u64, Place)>;
 
-/// What a look has found.
+/// The result of a look, in words.
 #[derive(Debug)]
 pub struct Told {
     /// The program.
     pub program: String,
     /// If these files were not looked at before: the number of directories that the kernel reports about.
     pub begins: Option<usize>,
-    /// What cannot be watched, in words.
+    /// The files that cannot be watched, in words.
     pub problems: Vec<String>,
 }
 
@@ -103,7 +103,7 @@ impl Followers {
         self.followers.values().filter_map(Follower::deadline).min()
     }
 
-    /// What threads have to look at now, each with the number of its program.
+    /// The looks that threads have to make now, each with the number of its program.
     pub fn begin_looks(&mut self, now: Instant, queue: Option<&Queue>) -> Vec<(u64, Look)> {
         let begun = self.followers.iter_mut().filter_map(|(number, one)| Some((*number, one.begin_look(now, queue)?)));
         let begun: Vec<_> = begun.collect();

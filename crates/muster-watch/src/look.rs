@@ -50,7 +50,7 @@ pub struct Source {
     pub is_configuration: bool,
 }
 
-/// What is to be looked at.
+/// A look to be made.
 pub struct Look {
     /// The files.
     pub(crate) sources: Arc<[Source]>,
@@ -60,14 +60,14 @@ pub struct Look {
     pub(crate) open: HashSet<(PathBuf, OsString)>,
 }
 
-/// What was found.
+/// The result of a look.
 #[derive(Debug, Default)]
 pub struct Looked {
     /// A sum over the metadata of all files.
     pub(crate) digest: u64,
     /// The directories that reports come from, each with why it matters.
     pub(crate) places: Vec<(Token, Place)>,
-    /// What cannot be watched, in words.
+    /// The files that cannot be watched, in words.
     pub problems: Vec<String>,
 }
 
@@ -121,7 +121,7 @@ impl Looked {
     }
 }
 
-/// What a walk may still read.
+/// How much a walk has read.
 #[derive(Default)]
 struct Bound {
     directories: usize,
@@ -295,7 +295,7 @@ impl Walk<'_> {
         self.looked.report(problem);
     }
 
-    /// What is kept of a directory on the way.
+    /// The entry of a directory on the way.
     fn on_the_way(&mut self, directory: &Path) -> Option<&mut Found> {
         if !self.found.contains_key(directory) && !self.has_room(directory) {
             self.too_many();
@@ -392,7 +392,7 @@ impl Walk<'_> {
         self.trace(path, Path::new(""), label)
     }
 
-    /// Whether a link may be followed: the daemon's privileges are not lent to whoever made it.
+    /// Whether a link may be followed: the daemon's privileges are not lent to the user who made it.
     fn trusts(&self, link: &Metadata) -> bool {
         self.source.trusts_links || link.uid() == 0 || link.uid() == self.own_uid
     }

@@ -48,7 +48,7 @@ impl Drop for Ending {
     }
 }
 
-/// What has happened.
+/// The events that it waits for.
 enum Happened {
     Turned,
     Reports(Vec<Report>),

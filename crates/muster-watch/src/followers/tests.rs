@@ -208,7 +208,7 @@ fn a_look_that_could_not_be_made_is_not_repeated_by_a_timer() {
         stage.followers.end_look(stage.now, number, None, Some(&stage.queue));
     }
     stage.turn();
-    // What was reported still counts.
+    // The report still counts.
     stage.said(&["a.py"]);
     assert_eq!(stage.followers.deadline(), None);
 }
@@ -245,7 +245,7 @@ fn a_reload_during_a_look_begins_anew_and_is_no_change() {
         assert!(told.is_none());
     }
     stage.after(1000 * MS);
-    // What had changed before still counts.
+    // The change before it still counts.
     stage.said(&["a.py"]);
     stage.write("a.py");
     stage.after(1000 * MS);

@@ -119,7 +119,7 @@ impl Witness {
         }
     }
 
-    /// Those that are up and older than the change are restarted, and those that have ended start. What is down or waits stays.
+    /// Those that are up and older than the change are restarted, and those that have ended start. The others stay as they are.
     fn hears_files(&mut self, program: &str, at: Time, core: &Supervisor) {
         if self.closing.is_some() {
             return;
