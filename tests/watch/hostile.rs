@@ -154,3 +154,22 @@ fn lost_reports_are_found_by_looking() {
     daemon.signal(18);
     wait_until("it is restarted", || causes(&daemon, "web") == ["a watched file changed"]);
 }
+
+#[test]
+fn the_limit_of_the_kernel_is_named_and_the_rest_is_watched() {
+    let within = ["unshare", "--user", "--map-root-user"];
+    let script = "echo 12 > /proc/sys/user/max_inotify_watches";
+    let can = std::process::Command::new(within[0]).args(&within[1..]).args(["sh", "-c", script]).output();
+    if !can.is_ok_and(|done| done.status.success()) {
+        return skip("a user namespace with a limit of its own cannot be made");
+    }
+    let tree = Tree::new();
+    (0..40).for_each(|number| fs::create_dir(tree.at(&format!("d{number}"))).expect("it is ours"));
+    let daemon = setting(web(&tree, "watch = [\"@/**/*.py\"]")).after_shell(script).within(&within).start();
+    wait_until("the files are watched", || looks(&daemon) > 0);
+    let line = daemon.log.wait_for("it is said", |line| line.message.contains("fs.inotify.max_user_watches"));
+    assert!(line.message.contains("is reached"), "{line:?}");
+    daemon.wait_for_running("web");
+    tree.write("api.py", "2");
+    wait_for_cause(&daemon, "web", "api.py changed");
+}

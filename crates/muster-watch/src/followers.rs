@@ -67,9 +67,9 @@ impl Followers {
         self.give_up_unused(queue);
     }
 
-    /// Whether no program watches files.
-    pub fn is_empty(&self) -> bool {
-        self.followers.is_empty()
+    /// Whether no program watches files, and no look goes on: then the queue can be given up, and this with it.
+    pub fn is_at_rest(&self) -> bool {
+        self.followers.is_empty() && self.looks == 0
     }
 
     /// Whether reports of the kernel are wanted.

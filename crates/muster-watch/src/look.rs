@@ -407,6 +407,7 @@ impl Walk<'_> {
     /// Asks for reports about every directory that was found.
     fn register(&mut self) {
         let Some(queue) = self.look.queue.clone() else { return };
+        let mut is_full = false;
         for (directory, found) in std::mem::take(&mut self.found) {
             if directory == Path::new("/") && !found.everything {
                 continue;
@@ -425,7 +426,10 @@ impl Walk<'_> {
                         limit.trim(),
                         directory.display()
                     );
-                    return self.looked.report(problem);
+                    // Directories that are watched already still are.
+                    if !std::mem::replace(&mut is_full, true) {
+                        self.looked.report(problem);
+                    }
                 }
                 Err(error) if found.is_wanted || found.everything => self.cannot(&directory, &error.into()),
                 Err(_) => {}

@@ -87,6 +87,9 @@ pub(crate) async fn follow(shared: Rc<Shared>) {
     let mut pace = Pace::default();
     adopt(&shared, &mut followers, &mut queue);
     loop {
+        if queue.is_some() && followers.is_at_rest() {
+            (followers, queue) = (Followers::default(), None);
+        }
         let now = Instant::now();
         for (number, look) in followers.begin_looks(now, queue.as_ref().map(|(queue, _)| queue)) {
             begin(&shared, number, look, &tell);
@@ -149,9 +152,7 @@ fn adopt(shared: &Shared, followers: &mut Followers, queue: &mut Option<(Queue, 
         }
     }
     followers.adopt(Instant::now(), watching, queue.as_ref().map(|(queue, _)| queue));
-    if !followers.needs_queue() {
-        *queue = None;
-    } else if queue.is_none() {
+    if followers.needs_queue() && queue.is_none() {
         match Queue::new() {
             Ok(new) => *queue = Some(new),
             Err(error) => {
