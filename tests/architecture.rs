@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The dependencies allowed between our crates. Two ends of a pipe that share no code can be changed one at a time.
-const ARROWS: [(&str, &[&str]); 30] = [
+const ARROWS: [(&str, &[&str]); 31] = [
     ("crates/muster-spec", &[]),
     ("crates/muster-core", &["muster-spec"]),
     ("crates/muster-config", &["muster-spec", "muster-schedule"]),
@@ -52,6 +52,7 @@ const ARROWS: [(&str, &[&str]); 30] = [
     ("crates/muster-probes", &["muster-spec", "muster-sys", "muster-load"]),
     ("crates/muster-sources", &["muster-spec", "muster-config", "muster-api", "muster-probes", "muster-tls"]),
     ("crates/muster-logs", &["muster-spec", "muster-sys", "muster-api"]),
+    ("crates/muster-watch", &["muster-spec", "muster-sys"]),
     ("crates/muster-init", &["muster-spec", "muster-sys"]),
     (
         "crates/muster-simulate",
@@ -82,6 +83,7 @@ const ARROWS: [(&str, &[&str]); 30] = [
             "muster-server",
             "muster-sources",
             "muster-state",
+            "muster-watch",
             "muster-supervisord",
             "muster-sys",
             "muster-api",

@@ -401,6 +401,7 @@ fn build_program<'t>(
         numprocs,
         rolling: rules.turns.rolling,
         recycle_after: rules.turns.recycle,
+        watch: rules.watch.spec(),
         instances,
     };
     let has_sockets = spec.instances.iter().any(|instance| !instance.process.sockets.is_empty());

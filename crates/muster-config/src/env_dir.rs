@@ -22,10 +22,12 @@ const LARGEST: usize = 2 * 1024 * 1024;
 /// More files than any environment has variables.
 const MOST: usize = 10_000;
 
+pub(crate) const EXAMPLE: &str = "env_dir = [\"/etc/web.env.d\"]";
+
 impl EnvFiles<'_> {
     /// The variables of the directory that a value names, each as of a file of its own.
     pub(crate) fn read_directory_for(&self, field: &Field<'_>, user: Option<&UserSpec>) -> Vec<Rc<Entries>> {
-        let Some((path, may_be_missing)) = named(field, "env_dir = [\"/etc/web.env.d\"]") else { return Vec::new() };
+        let Some((path, may_be_missing)) = named(field, EXAMPLE) else { return Vec::new() };
         let Some(names) = self.names_in(field, &path, user, may_be_missing) else { return Vec::new() };
         let (mut all, mut bytes) = (Vec::new(), 0);
         for name in names.iter() {

@@ -35,6 +35,8 @@ pub(crate) enum Form {
     Secret,
 }
 
+pub(crate) const EXAMPLE: &str = "env_file = [\"web.env\"]";
+
 /// A path, and the form that it was read in.
 type AFile = (PathBuf, Form);
 
@@ -58,7 +60,7 @@ impl EnvFiles<'_> {
 
     /// The variables of the file that a value names, for a program of this user. Reports the file's mistakes.
     pub(crate) fn read_for(&self, field: &Field<'_>, user: Option<&UserSpec>) -> Option<Rc<Entries>> {
-        let (path, may_be_missing) = named(field, "env_file = [\"web.env\"]")?;
+        let (path, may_be_missing) = named(field, EXAMPLE)?;
         self.entries_of(field, (path, Form::Lines), user, may_be_missing)
     }
 

@@ -961,6 +961,18 @@ pub static KEYS: &[Key] = &[
     )
     .shaped(Shape::Special(shape::rolling)),
     rules(
+        "watch",
+        "list, or table",
+        "",
+        "files whose changes restart it, relative to this file: paths with `*`, `?` and `**`, a directory with everything below it, \
+         and `@secrets`, `@env_file`, `@command` for the files of these keys. `{ paths = [\"/app/**/*.py\"], exclude = [], \
+         debounce = \"300ms\", action = \"restart\", at_most = \"10/m\", poll = \"1s\" }`: `debounce` is how long \
+         nothing must change before; `action` is restart, reload (`reloadsignal`) or a signal; `poll` looks that often instead of \
+         waiting for the kernel's reports, which bind mounts and network file systems may not have. Wildcards match no hidden name",
+        |rules, field| rules.watch.read(field),
+    )
+    .shaped(Shape::Special(shape::watch)),
+    rules(
         "recycle_after",
         "duration, or table",
         "\"0s\"",

@@ -256,6 +256,25 @@ pub(crate) fn recycle_after() -> Value {
     json!({ "anyOf": [reference("duration"), table] })
 }
 
+/// `watch`: paths, or a table with them.
+pub(crate) fn watch() -> Value {
+    let texts = one_or_several(&json!({ "type": "string" }));
+    let table = json!({
+        "type": "object",
+        "properties": {
+            "paths": texts,
+            "exclude": texts,
+            "debounce": reference("duration"),
+            "action": { "anyOf": [{ "type": "string" }, whole(1, 64)] },
+            "at_most": { "type": "string" },
+            "poll": reference("duration"),
+        },
+        "required": ["paths"],
+        "additionalProperties": false,
+    });
+    json!({ "anyOf": [texts, table] })
+}
+
 /// `start_delay`: a duration, or a table.
 pub(crate) fn start_delay() -> Value {
     let table = json!({

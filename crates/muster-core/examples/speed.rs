@@ -126,6 +126,7 @@ fn program(number: u32, priority: u32) -> ProgramSpec {
         start_timeout: InstanceSpec::START_TIMEOUT,
         watchdog: None,
         memory_max: None,
+        variable_files: Arc::default(),
         probes: Vec::new(),
         hooks: muster_spec::Hooks::default(),
     };
@@ -162,6 +163,7 @@ fn program(number: u32, priority: u32) -> ProgramSpec {
         numprocs: Numprocs::of(1),
         rolling: None,
         recycle_after: None,
+        watch: None,
         instances: vec![Arc::new(instance)],
     }
 }

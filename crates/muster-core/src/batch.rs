@@ -17,7 +17,7 @@ use crate::order::{Group, Wave};
 pub(crate) struct BatchId(u64);
 
 /// Why the members are stopped, and what follows once all of them are down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Purpose {
     /// Nothing follows.
@@ -31,9 +31,9 @@ pub(crate) enum Purpose {
 }
 
 impl Purpose {
-    pub(crate) const fn cause(self) -> StopCause {
+    pub(crate) fn cause(&self) -> StopCause {
         match self {
-            Purpose::Stop(asker) | Purpose::Restart(asker) | Purpose::Boot(asker) => StopCause::Asked(asker),
+            Purpose::Stop(asker) | Purpose::Restart(asker) | Purpose::Boot(asker) => StopCause::Asked(asker.clone()),
             Purpose::Shutdown => StopCause::Shutdown,
         }
     }
@@ -175,7 +175,7 @@ impl Batches {
     }
 
     pub(crate) fn purpose(&self, id: BatchId) -> Option<Purpose> {
-        self.batches.get(&id).map(|batch| batch.purpose)
+        self.batches.get(&id).map(|batch| batch.purpose.clone())
     }
 
     /// The next step.

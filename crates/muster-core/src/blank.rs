@@ -43,6 +43,7 @@ pub(crate) fn no_program() -> Arc<ProgramSpec> {
         numprocs: Numprocs::of(1),
         rolling: None,
         recycle_after: None,
+        watch: None,
         instances: Vec::new(),
     })
 }
@@ -58,6 +59,7 @@ pub(crate) fn no_instance() -> Arc<InstanceSpec> {
         start_timeout: Duration::ZERO,
         watchdog: None,
         memory_max: None,
+        variable_files: Arc::default(),
         probes: Vec::new(),
         hooks: Hooks::default(),
     })

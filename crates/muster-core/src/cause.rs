@@ -11,7 +11,7 @@ use muster_spec::{Hook, InstanceId, Signal, Span};
 pub use muster_spec::Principal;
 
 /// The origin of a requested stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Asker {
     /// A command to stop it.
@@ -32,6 +32,8 @@ pub enum Asker {
     Recycle,
     /// A scheduled time with `overlap = "replace"`.
     Schedule,
+    /// A change of a file that the program watches; its name, in words.
+    Files(Arc<str>),
 }
 
 /// Why the supervisor ended a run, or judges it as failed.
@@ -94,6 +96,7 @@ impl StopCause {
             StopCause::Asked(Asker::Recycle) => "recycle",
             StopCause::Asked(Asker::Probe) | StopCause::Probe { .. } => "probe",
             StopCause::Asked(Asker::Schedule) => "schedule",
+            StopCause::Asked(Asker::Files(_)) => "watch",
             StopCause::Shutdown => "shutdown",
             StopCause::Watchdog { .. } => "watchdog",
             StopCause::Asked(Asker::Memory) | StopCause::Memory { .. } => "memory",
@@ -117,6 +120,7 @@ impl fmt::Display for StopCause {
             StopCause::Asked(Asker::RestartWith) => f.write_str("a program it restarts with was restarted"),
             StopCause::Asked(Asker::RestartAll(_)) => f.write_str("on_exit of a program restarted all"),
             StopCause::Asked(Asker::Schedule) => f.write_str("its next run was due"),
+            StopCause::Asked(Asker::Files(file)) => write!(f, "{file} changed"),
             StopCause::Shutdown => f.write_str("the daemon is shutting down"),
             StopCause::Probe { name, detail } => write!(f, "probe {name:?} failed: {detail}"),
             StopCause::Watchdog { silent: Some(silent) } => {

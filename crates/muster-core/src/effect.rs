@@ -20,6 +20,7 @@ use crate::leftover::LeftBehind;
 use crate::memory::Memory;
 use crate::request::{Outcome, RequestId, Verb};
 use crate::settings::Settings;
+use crate::time::Time;
 
 /// An event the shell reports to the core.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -192,6 +193,15 @@ pub enum Input {
         instance: InstanceId,
         /// Their number.
         times: u32,
+    },
+    /// Files that a program watches have changed, and none has for a while.
+    FilesChanged {
+        /// The program.
+        program: String,
+        /// The files, in words.
+        file: String,
+        /// When the last of the changes was noticed. It does not concern runs that began later.
+        at: Time,
     },
     /// The configuration was read again.
     Reloaded {

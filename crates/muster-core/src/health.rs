@@ -271,6 +271,7 @@ mod tests {
             start_timeout: InstanceSpec::START_TIMEOUT,
             watchdog: None,
             memory_max: None,
+            variable_files: Arc::default(),
             probes: probes.to_vec(),
             hooks: muster_spec::Hooks::default(),
         }

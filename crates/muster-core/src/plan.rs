@@ -125,8 +125,19 @@ pub(crate) fn difference(
     program: &ProgramSpec,
     spec: &InstanceSpec,
 ) -> Difference {
-    let InstanceSpec { name, index: _, process, output, ready, start_timeout, watchdog, probes, hooks, memory_max } =
-        spec;
+    let InstanceSpec {
+        name,
+        index: _,
+        process,
+        output,
+        ready,
+        start_timeout,
+        watchdog,
+        probes,
+        hooks,
+        memory_max,
+        variable_files,
+    } = spec;
     // Everything fixed when the process is spawned: its command and environment, its pipes, how it reports.
     let needs_another = was_spec.process != *process
         || *was_spec.output != (OutputSpec { rotation: was_spec.output.rotation, ..OutputSpec::clone(output) })
@@ -141,6 +152,7 @@ pub(crate) fn difference(
         && was_spec.probes == *probes
         && was_spec.hooks == *hooks
         && was_spec.memory_max == *memory_max
+        && was_spec.variable_files == *variable_files
         && has_same_rules(was, program);
     if is_same { Difference::None } else { Difference::Rules }
 }
@@ -172,6 +184,7 @@ fn has_same_rules(was: &ProgramSpec, program: &ProgramSpec) -> bool {
         numprocs,
         rolling,
         recycle_after,
+        watch,
         instances,
     } = program;
     // Of another number, only the instances beyond the smaller one are news.
@@ -201,4 +214,5 @@ fn has_same_rules(was: &ProgramSpec, program: &ProgramSpec) -> bool {
         && was.reload_signal == *reload_signal
         && was.rolling == *rolling
         && was.recycle_after == *recycle_after
+        && was.watch == *watch
 }

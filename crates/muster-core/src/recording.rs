@@ -40,6 +40,7 @@ impl Call {
             Input::SpawnFailed { error, .. } => error.message.len(),
             Input::ProbeFinished { outcome, .. } => outcome.detail.len(),
             Input::MemoryExceeded { detail, .. } => detail.len(),
+            Input::FilesChanged { program, file, .. } => program.len() + file.len(),
             Input::LeftBehind { left, .. } => left.named.iter().map(|(name, _)| name.len() + 32).sum(),
             _ => 0,
         }

@@ -169,6 +169,22 @@ impl Rolls {
         self.rolls.iter().any(|roll| roll.has(program))
     }
 
+    /// Has a roll of this program that has yet to begin also restart these runs, the last ones of its members. Returns whether
+    /// there is one with all of them.
+    pub(crate) fn renew(&mut self, program: &str, last_runs: &[(InstanceId, Option<RunId>)]) -> bool {
+        let has_all = |part: &Part| {
+            let is_new = part.program == program && part.done == 0 && part.current.is_empty() && part.failed.is_none();
+            is_new && last_runs.iter().all(|(id, _)| part.left.iter().any(|member| member.id == *id))
+        };
+        let mut parts = self.rolls.iter_mut().flat_map(|roll| &mut roll.parts);
+        let Some(part) = parts.find(|part| has_all(part)) else { return false };
+        for member in &mut part.left {
+            let last = last_runs.iter().find(|(id, _)| *id == member.id);
+            last.into_iter().for_each(|(_, run)| member.before = *run);
+        }
+        true
+    }
+
     /// Whether this instance is being restarted by a roll.
     pub(crate) fn is_current(&self, id: InstanceId) -> bool {
         let parts = self.rolls.iter().filter_map(|roll| roll.parts.front());

@@ -9,6 +9,7 @@ pub(crate) mod checkpoint;
 mod commands;
 mod depend;
 mod ending;
+mod files;
 mod memory;
 mod on_exit;
 mod queue;
@@ -185,6 +186,7 @@ impl Supervisor {
             }
             Input::Due { instance, next_in } => self.come_due(now, instance, next_in),
             Input::DueMissed { instance, times } => self.miss(now, instance, times),
+            Input::FilesChanged { program, file, at } => self.follow_files(now, &program, file.into(), at),
             Input::Reloaded { request, by, programs, settings, restarts_all } => {
                 self.reload(now, (request, by), programs, (settings, restarts_all))
             }

@@ -6,6 +6,7 @@
 mod notifiers;
 mod process;
 mod schedule;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,6 +86,7 @@ fn shown((program, instance): (&ProgramSpec, &Arc<InstanceSpec>), known: &[&Disg
         numprocs,
         rolling,
         recycle_after,
+        watch,
         instances,
         name: _,
         groups: _,
@@ -126,6 +128,7 @@ fn shown((program, instance): (&ProgramSpec, &Arc<InstanceSpec>), known: &[&Disg
     put("numprocs_max", json!(numprocs.most));
     put("rolling", json!(rolling.map(turns)));
     put("recycle_after", json!(recycle_after.map(recycle)));
+    put("watch", watch.as_deref().map_or(Value::Null, watch::watch));
     put(
         "essential",
         match essential {

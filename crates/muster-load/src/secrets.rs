@@ -85,6 +85,7 @@ pub fn masked(mut input: Input) -> Input {
         }
         Input::ProbeFinished { outcome, .. } => outcome.detail = mask_text(&mask(&outcome.detail)),
         Input::MemoryExceeded { detail, .. } => *detail = mask(detail),
+        Input::FilesChanged { file, .. } => *file = mask_text(&mask(file)),
         Input::LeftBehind { left, .. } => left.named.iter_mut().for_each(|(name, _)| *name = mask(name)),
         _ => {}
     }

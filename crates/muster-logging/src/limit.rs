@@ -69,6 +69,10 @@ pub enum Notice {
     Unchanged,
     Reloaded,
     FilesChanged,
+    // Caused by watched files of programs.
+    Watched,
+    Held,
+    NotWatched,
     Connection,
     Accepting,
     Answer,
@@ -94,6 +98,7 @@ impl Notice {
             | Notice::Dump
             | Notice::Reloaded
             | Notice::FilesChanged
+            | Notice::Watched
             | Notice::Answer
             | Notice::Certificate
             | Notice::Secrets

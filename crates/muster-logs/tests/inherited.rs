@@ -30,6 +30,7 @@ fn an_inherited_descriptor_gets_the_bytes_as_they_come() {
         start_timeout: InstanceSpec::START_TIMEOUT,
         watchdog: None,
         memory_max: None,
+        variable_files: std::sync::Arc::default(),
         probes: Vec::new(),
         hooks: muster_spec::Hooks::default(),
     };

@@ -23,6 +23,7 @@ fn instance(name: &str, output: OutputSpec) -> InstanceSpec {
         start_timeout: InstanceSpec::START_TIMEOUT,
         watchdog: None,
         memory_max: None,
+        variable_files: std::sync::Arc::default(),
         probes: Vec::new(),
         hooks: muster_spec::Hooks::default(),
     }

@@ -25,6 +25,7 @@ mod source;
 mod start_delay;
 mod stop;
 mod syslog;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -62,6 +63,7 @@ pub use source::{ApplyWhen, SourceAddress, SourceSpec, SourceTable, is_source_ad
 pub use start_delay::StartDelay;
 pub use stop::{Leftovers, StopKill, StopScope, StopSpec, StopStep};
 pub use syslog::{SyslogAddress, SyslogFacility, SyslogFormat, SyslogSpec};
+pub use watch::{WatchAction, WatchPath, WatchRate, WatchSpec};
 
 /// The complete configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -323,6 +325,8 @@ pub struct ProgramSpec {
     pub rolling: Option<Rolling>,
     /// When its runs are replaced; `None` keeps them.
     pub recycle_after: Option<Recycle>,
+    /// The files whose changes restart it; `None` watches none.
+    pub watch: Option<Box<WatchSpec>>,
     /// Its instances.
     #[serde(skip)]
     pub instances: Vec<Arc<InstanceSpec>>,
@@ -409,6 +413,9 @@ pub struct InstanceSpec {
     pub hooks: Hooks,
     /// How much memory the tree of a run may have.
     pub memory_max: Option<MemoryLimit>,
+    /// The files of `env_file` and `env_dir`.
+    #[serde(skip)]
+    pub variable_files: Arc<[PathBuf]>,
 }
 
 impl InstanceSpec {

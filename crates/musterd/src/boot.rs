@@ -41,6 +41,7 @@ use crate::pidfile::Pidfile;
 use crate::reload;
 use crate::shared::{ORDERS, Shared};
 use crate::state::State;
+use crate::watches;
 use muster_logging as logging;
 use muster_server::Listeners;
 use muster_server::budget;
@@ -278,6 +279,7 @@ async fn run(
     let listeners = Listeners::start(&shared, socket, opened);
     spawn_beside(&shared.loop_turns, reload::watch::watch(Rc::clone(&shared)));
     spawn_beside(&shared.loop_turns, reload::secrets::watch(Rc::clone(&shared)));
+    spawn_beside(&shared.loop_turns, watches::follow(Rc::clone(&shared)));
     if shared.configuration.sources.is_waiting() {
         info!("waiting for the sources of the configuration");
     }

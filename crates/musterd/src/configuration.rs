@@ -40,6 +40,8 @@ pub(crate) struct Configuration {
     pub(crate) is_restarting: Cell<bool>,
     /// Notified after each turn, for the watcher of the files.
     pub(crate) turned: Notify,
+    /// The same, for the watcher of programs' files.
+    pub(crate) programs_turned: Notify,
     /// Notified when a rolling restart may have ended.
     pub(crate) rolled: Notify,
     /// The names of log files that the daemon chose.
@@ -126,6 +128,7 @@ impl Configuration {
             is_signal_waiting: Cell::new(false),
             is_restarting: Cell::new(false),
             turned: Notify::new(),
+            programs_turned: Notify::new(),
             rolled: Notify::new(),
             auto_logs: Arc::new(std::sync::Mutex::new(auto_logs)),
         }

@@ -384,6 +384,7 @@ impl EventLoop {
                 self.inputs.ordered.extend(remembered.map(|instances| Input::Remembered { instances }));
                 reload::put_in_force(&self.shared, (request, by), *new)
             }
+            Order::FilesChanged { program, files: file, at } => Input::FilesChanged { program, file, at },
             Order::Exec { serial, ask, reply } => return self.begin_exec(serial, *ask, reply),
             Order::SignalExec { serial, signal } => return self.signal_exec(serial, signal),
             Order::HangUp { serial } => return self.hang_up(serial),

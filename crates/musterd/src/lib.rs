@@ -42,6 +42,7 @@ mod shared;
 mod state;
 mod supervisord;
 mod thread_limit;
+mod watches;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

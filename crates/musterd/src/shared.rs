@@ -64,6 +64,8 @@ pub(crate) enum Order {
         new: Box<configuration::New>,
         reply: oneshot::Sender<Outcome>,
     },
+    /// Files that a program watches have changed.
+    FilesChanged { program: String, files: String, at: Time },
     /// Execute a command in the context of an instance.
     Exec { serial: u64, ask: Box<Ask>, reply: oneshot::Sender<Result<Command, NotStarted>> },
     /// Signal such a command.

@@ -28,7 +28,8 @@ use crate::drafts::secrets::SecretsDraft;
 use crate::drafts::sockets::{self, SocketDraft, read_sockets};
 use crate::drafts::stdin::{read_events, read_stdin};
 use crate::drafts::users::{read_user, read_user_name};
-use crate::env_file::Entries;
+use crate::env_dir;
+use crate::env_file::{self, Entries, named};
 use crate::field::{Field, Owner};
 use crate::value::Content;
 
@@ -65,6 +66,8 @@ pub(crate) struct Parts {
     files: Vec<Rc<Entries>>,
     /// The same of directories, each a variable.
     directories: Vec<Rc<Entries>>,
+    /// The paths of both.
+    variable_files: Vec<PathBuf>,
     clean_environment: bool,
     /// `login_environment = false`: the default is true.
     keeps_login: bool,
@@ -170,6 +173,7 @@ impl Parts {
             probes: self.probes.iter().filter_map(ProbeDraft::spec).collect::<Vec<ProbeSpec>>(),
             hooks: self.hooks.spec(),
             memory_max: self.memory_max,
+            variable_files: self.variable_files.as_slice().into(),
         }
     }
 
@@ -404,13 +408,19 @@ impl Parts {
 
     pub(crate) fn env_file(&mut self, field: &Field<'_>) {
         let items = field.items();
+        self.note_files(&items, env_file::EXAMPLE);
         self.files = items.iter().filter_map(|item| item.around.env_files.read_for(item, self.user.as_ref())).collect();
     }
 
     pub(crate) fn env_dir(&mut self, field: &Field<'_>) {
         let items = field.items();
+        self.note_files(&items, env_dir::EXAMPLE);
         let read = |item: &Field<'_>| item.around.env_files.read_directory_for(item, self.user.as_ref());
         self.directories = items.iter().flat_map(read).collect();
+    }
+
+    fn note_files(&mut self, items: &[Field<'_>], example: &str) {
+        self.variable_files.extend(items.iter().filter_map(|item| Some(named(item, example)?.0)));
     }
 
     pub(crate) fn clean_environment(&mut self, field: &Field<'_>) {

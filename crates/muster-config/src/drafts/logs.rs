@@ -237,7 +237,7 @@ impl OutputDraft {
 }
 
 /// `1000/s`.
-fn parse_rate(text: &str) -> Option<RateLimit> {
+pub(super) fn parse_rate(text: &str) -> Option<RateLimit> {
     let (lines, unit) = text.split_once('/')?;
     let per = match unit.trim() {
         "s" | "sec" | "second" => 1,

@@ -37,3 +37,4 @@ pub(crate) mod stdin;
 pub(crate) mod syslog;
 pub(crate) mod tls;
 pub(crate) mod users;
+pub(crate) mod watch;

@@ -15,6 +15,7 @@ use crate::drafts::depend::{self, Mention};
 use crate::drafts::numprocs::NumprocsDraft;
 use crate::drafts::rolling::RollingDraft;
 use crate::drafts::schedule::ScheduleDraft;
+use crate::drafts::watch::WatchDraft;
 use crate::field::{Field, Owner, Text};
 use crate::value::Content;
 use crate::words::{nearest, nearest_in_case};
@@ -54,6 +55,7 @@ pub(crate) struct Rules {
     pub(crate) priority: i64,
     pub(crate) numprocs: NumprocsDraft,
     pub(crate) turns: RollingDraft,
+    pub(crate) watch: WatchDraft,
     pub(crate) essential: Essential,
     signals: Vec<Signal>,
     patience: Duration,
@@ -101,6 +103,7 @@ impl Default for Rules {
             priority: 999,
             numprocs: NumprocsDraft::default(),
             turns: RollingDraft::default(),
+            watch: WatchDraft::default(),
             essential: Essential::No,
             signals: vec![Signal::TERM],
             patience: Duration::from_secs(10),
@@ -153,6 +156,7 @@ impl Rules {
             leftover_wait: *leftover_wait,
             reload_signal: program.reload_signal,
             turns: RollingDraft::of(program.rolling, program.recycle_after),
+            watch: WatchDraft::of(program.watch.as_deref()),
             ..Rules::default()
         }
     }
@@ -177,6 +181,7 @@ impl Rules {
             reload_signal: self.reload_signal,
             rolling: self.turns.rolling,
             recycle_after: self.turns.recycle,
+            watch: self.watch.spec(),
             ..program
         }
     }

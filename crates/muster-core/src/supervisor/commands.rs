@@ -154,7 +154,7 @@ impl Supervisor {
     }
 
     /// Restarts instances, with those that restart with them, and returns all of them.
-    fn restart_together(&mut self, now: Time, ids: &[InstanceId], asker: Asker) -> Vec<InstanceId> {
+    pub(super) fn restart_together(&mut self, now: Time, ids: &[InstanceId], asker: Asker) -> Vec<InstanceId> {
         let ids = self.with_those_that_restart_with(ids);
         self.hold_for_restart(now, &ids);
         self.keep_what_is_needed(now, &ids);
@@ -164,7 +164,7 @@ impl Supervisor {
         ids
     }
 
-    fn signal(&mut self, id: InstanceId, signal: Signal, scope: SignalScope, by: Principal) {
+    pub(super) fn signal(&mut self, id: InstanceId, signal: Signal, scope: SignalScope, by: Principal) {
         let run = self.instance_mut(id).note_signal(signal, by);
         self.effects.extend(run.map(|run| Effect::Signal { run, signal, scope }));
     }

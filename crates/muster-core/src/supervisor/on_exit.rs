@@ -47,7 +47,7 @@ impl Supervisor {
                 instance.wait_for_others(turn);
                 instance.release(turn);
             }),
-            _ => self.restart_with_one_that_ended(now, id, &together, asker),
+            _ => self.restart_with_one_that_ended(now, id, &together, asker.clone()),
         }
         self.begin_roll(asker, None, parts, together);
     }

@@ -266,7 +266,7 @@ impl Supervisor {
                     part.left.pop_front();
                     part.current.push(Step { member, after: instance.last_run(), until: None });
                     self.tell_step(part, member, StepOutcome::Began);
-                    self.restart_one(now, member.id, roll.asker);
+                    self.restart_one(now, member.id, roll.asker.clone());
                 }
             }
         }

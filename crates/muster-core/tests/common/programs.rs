@@ -56,6 +56,7 @@ pub fn program(name: &str) -> ProgramSpec {
         numprocs: Numprocs::of(1),
         rolling: None,
         recycle_after: None,
+        watch: None,
         instances: vec![Arc::new(instance(name.to_owned(), 0))],
     }
 }
@@ -149,6 +150,7 @@ fn instance(name: String, index: u32) -> InstanceSpec {
         start_timeout: InstanceSpec::START_TIMEOUT,
         watchdog: None,
         memory_max: None,
+        variable_files: Arc::default(),
         probes: Vec::new(),
         hooks: muster_spec::Hooks::default(),
         name,

@@ -13,7 +13,7 @@ use muster_core::{
 };
 use muster_spec::{
     DependencyCondition, Goal, InstanceId, InstanceSpec, Judged, Kind, Leftovers, Limit, OnFailure, ProgramSpec,
-    RestartWhen, RunId, ShutdownOrder, Signal, SignalScope, StartOn, State, StopKill, StopStep,
+    RestartWhen, RunId, ShutdownOrder, Signal, SignalScope, StartOn, State, StopKill, StopStep, WatchAction,
 };
 
 use crate::common::kinship::Kinship;

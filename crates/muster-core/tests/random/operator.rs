@@ -9,7 +9,7 @@ use muster_spec::{
     Backoff, CheckSpec, Dependency, DependencyCondition, Essential, Exceeded, ExitAction, ExitMatch, ExitRule,
     ExitRules, Forget, GroupOrder, Growth, HostPort, Jitter, Judged, Kind, Leftovers, Limit, OnFailure, Preset,
     ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, Recycle, RestartPolicy, RestartWhen, Rolling, ShutdownBudget,
-    ShutdownOrder, Signal, SignalScope, StartDelay, StartFailures, StartOn, StopKill, StopScope, StopSpec,
+    ShutdownOrder, Signal, SignalScope, StartDelay, StartFailures, StartOn, StopKill, StopScope, StopSpec, WatchSpec,
 };
 
 use crate::common::programs::{ms, probe, program, s, several, stop_with, with, with_command};
@@ -175,6 +175,7 @@ fn one_program(dice: &mut Dice, number: usize) -> ProgramSpec {
         stop: stop(dice),
         rolling: number.is_multiple_of(3).then_some(Rolling { pause: ms(number as u64 * 10), ..Rolling::DEFAULT }),
         start_on: if number % 5 == 2 { StartOn::Connection } else { StartOn::Boot },
+        watch: number.is_multiple_of(2).then(|| Box::new(WatchSpec::of(Vec::new()))),
         recycle_after: (number % 4 == 1).then(|| Recycle { after: s(number as u64 * 10), jitter: s(2) }),
         ..program(&format!("p{number}"))
     };

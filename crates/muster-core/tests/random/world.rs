@@ -102,6 +102,10 @@ impl World {
         if self.dice.one_in(8) {
             return self.reload();
         }
+        if self.dice.one_in(8) {
+            let program = format!("p{}", self.dice.below(20));
+            return self.hand(Input::FilesChanged { program, file: "api.py".to_owned(), at: self.now });
+        }
         let (verb, select) = operator::command(&mut self.dice);
         self.command(verb, &select)
     }

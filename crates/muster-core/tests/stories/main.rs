@@ -12,6 +12,7 @@ mod common;
 mod container;
 mod depend;
 mod extremes;
+mod files;
 mod life;
 mod on_exit;
 mod order;

@@ -66,6 +66,7 @@ fn played(instance: &InstanceSpec, directory: &Path) -> InstanceSpec {
         }),
         // Puppets have as little memory as they have.
         memory_max: None,
+        variable_files: Arc::default(),
         probes: instance
             .probes
             .iter()

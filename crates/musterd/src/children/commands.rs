@@ -182,6 +182,7 @@ mod tests {
             start_timeout: InstanceSpec::START_TIMEOUT,
             watchdog: None,
             memory_max: None,
+            variable_files: std::sync::Arc::default(),
             probes: Vec::new(),
             hooks: muster_spec::Hooks::default(),
         };

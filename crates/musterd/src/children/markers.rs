@@ -74,6 +74,7 @@ mod tests {
                 start_timeout: Duration::ZERO,
                 watchdog: None,
                 memory_max: None,
+                variable_files: Arc::default(),
                 probes: Vec::new(),
                 hooks: muster_spec::Hooks::default(),
             };

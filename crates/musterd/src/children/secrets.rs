@@ -60,13 +60,18 @@ impl Children {
         if !process.reads_files() || process.refusal.is_some() {
             return Ok(None);
         }
+        let user = self.other_user(process)?;
+        Ok(Some(Wanted::of(process, user, &self.credentials_home)))
+    }
+
+    /// The user of a process; `None` if it is the daemon's.
+    pub(crate) fn other_user(&mut self, process: &ProcessSpec) -> Result<Option<Identity>, SpawnError> {
         let own_gid = nix::unistd::getegid().as_raw();
         let account = process.user.as_ref().map(|user| self.spawner.accounts().account(user, own_gid)).transpose();
         let account =
             account.map_err(|error| SpawnError { step: SpawnStep::User, errno: 0, message: error.to_string() })?;
         let user = account.as_ref().map(Identity::from);
-        let user = user.filter(|user| user.uid != nix::unistd::geteuid().as_raw());
-        Ok(Some(Wanted::of(process, user, &self.credentials_home)))
+        Ok(user.filter(|user| user.uid != nix::unistd::geteuid().as_raw()))
     }
 
     /// The same for a command that runs beside a run of its program: variables, but no copies of its own.

@@ -146,6 +146,7 @@ async fn in_turn<T: 'static>(
         shared.configuration.waiting.set(shared.configuration.waiting.get() - 1);
         let answer = work(Rc::clone(&shared)).await;
         shared.configuration.turned.notify_one();
+        shared.configuration.programs_turned.notify_one();
         answer
     }));
     task.await.unwrap_or_else(|_| Err(Problem::new(ProblemKind::ShuttingDown, "the daemon is about to exit")))

@@ -57,8 +57,15 @@ pub(crate) async fn watch(shared: Rc<Shared>) {
         if let Some(suppressed) = shared.limits.pass(DAEMON, Notice::FilesChanged).map(unless_none) {
             info!(suppressed, "files of the configuration have changed");
         }
-        tell(&shared, &reload(&shared, Origin::Files, How::default()).await, Origin::Files);
+        reload_for_files(&shared).await;
     }
+}
+
+/// Reloads because files have changed, and logs the result. Returns whether the configuration is active that was read.
+pub(crate) async fn reload_for_files(shared: &Rc<Shared>) -> bool {
+    let answer = reload(shared, Origin::Files, How::default()).await;
+    tell(shared, &answer, Origin::Files);
+    answer.is_ok()
 }
 
 /// Waits until one of these has changed since it was read, and then nothing changes for a while. False if `turned` is notified

@@ -66,6 +66,7 @@ impl Witness {
                 }
             }
             Input::TimeLost { by } => self.loses(*by),
+            Input::FilesChanged { program, at, .. } => self.hears_files(program, *at, core),
             Input::Due { .. } | Input::DueMissed { .. } => {}
             Input::Contacted { instance } => {
                 self.watched.get_mut(instance.0 as usize).into_iter().for_each(|one| one.awaits_contact = false);
@@ -115,6 +116,47 @@ impl Witness {
                 }
             }
             Verb::Signal { .. } | Verb::Await(_) | Verb::StartLater => {}
+        }
+    }
+
+    /// Those that are up and older than the change are restarted, and those that have ended start. The others stay as they are.
+    fn hears_files(&mut self, program: &str, at: Time, core: &Supervisor) {
+        if self.closing.is_some() {
+            return;
+        }
+        let is_concerned = |id: &usize| {
+            let one = &self.watched[*id];
+            one.is_wanted && one.program.watch.is_some() && !self.is_in_restart(*id)
+        };
+        let ids: Vec<usize> = self.ids_of(program).into_iter().filter(is_concerned).collect();
+        let began = |id: usize| core.get(InstanceId(id as u32)).and_then(muster_core::Instance::run_began);
+        let is_restarted = |id: usize| {
+            let one = &self.watched[id];
+            let gets_signal = match one.program.watch.as_ref().map(|watch| watch.action) {
+                Some(WatchAction::Signal(_)) => true,
+                Some(WatchAction::Reload) => one.program.reload_signal.is_some(),
+                Some(WatchAction::Restart) | None => false,
+            };
+            let is_failing = one.run.as_ref().is_some_and(|run| run.is_failing);
+            let is_old = began(id).is_none_or(|began| began <= at);
+            is_old && (one.state == State::Starting || one.state == State::Running && (is_failing || !gets_signal))
+        };
+        let up: Vec<usize> = ids.iter().copied().filter(|&id| is_restarted(id)).collect();
+        let is_down = |id: &usize| matches!(self.watched[*id].state, State::Backoff | State::Exited | State::Fatal);
+        let down: Vec<usize> = ids.into_iter().filter(is_down).collect();
+        let is_rolled = |id: usize| {
+            let spec = &self.watched[id].program;
+            let wanted = self.ids_of(program).into_iter().filter(|&id| self.watched[id].is_wanted).count();
+            spec.kind == Kind::Service && spec.rolling.is_some() && wanted > 1
+        };
+        let is_together = up.first().is_some_and(|&id| !is_rolled(id));
+        if is_together {
+            let together = self.with_those_that_restart_with(&up);
+            self.begin_batch(&together, true);
+            self.needs_are_wanted(&together);
+        }
+        if !down.is_empty() {
+            self.is_started(&down);
         }
     }
 

@@ -41,6 +41,7 @@ pub(super) fn program(
         start_timeout: InstanceSpec::START_TIMEOUT,
         watchdog: None,
         memory_max: None,
+        variable_files: Arc::default(),
         probes: Vec::new(),
         hooks: muster_spec::Hooks::default(),
     };
@@ -70,6 +71,7 @@ pub(super) fn program(
         numprocs: Numprocs::of(1),
         rolling: None,
         recycle_after: None,
+        watch: None,
         unshown: Some(unshown(process)),
         instances: vec![instance.into()],
     }
