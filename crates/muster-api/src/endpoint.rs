@@ -274,6 +274,16 @@ pub const ENDPOINTS: &[Endpoint] = &[
         ..CONTROL
     },
     Endpoint {
+        operation: "connectTerminal",
+        path: "/v1/programs/{name}/terminal",
+        summary: "Connect to the terminal of an instance with `tty`; `Upgrade: muster-exec/1` carries its output and input",
+        body: Some(("TerminalSize", false)),
+        answers: &[(101, "Nothing")],
+        problems: ProblemKind::OF_TERMINAL,
+        build: |name, _| Ok(Route::Terminal { name }),
+        ..CONTROL
+    },
+    Endpoint {
         operation: "readDaemonLog",
         path: "/v1/logs",
         summary: "The daemon's own log",

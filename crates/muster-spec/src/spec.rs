@@ -25,6 +25,7 @@ mod source;
 mod start_delay;
 mod stop;
 mod syslog;
+mod terminal;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -61,6 +62,7 @@ pub use socket::{SocketAddress, SocketKeep, SocketOptions, SocketSpec, StartOn, 
 pub use source::{ApplyWhen, SourceAddress, SourceSpec, SourceTable, is_source_address};
 pub use start_delay::StartDelay;
 pub use stop::{Leftovers, StopKill, StopScope, StopSpec, StopStep};
+pub use terminal::TerminalSpec;
 pub use syslog::{SyslogAddress, SyslogFacility, SyslogFormat, SyslogSpec};
 
 /// The complete configuration.

@@ -10,7 +10,7 @@ use crate::check;
 use crate::diagnostic::{Place, Severity};
 use crate::drafts::checks::{header_value, is_header_name};
 use crate::drafts::daemon::DaemonDraft;
-use crate::drafts::instance::read_command;
+use crate::drafts::command::read_command;
 use crate::drafts::users::read_user;
 use crate::field::{Field, Owner, Surroundings};
 use crate::keys::Reader;

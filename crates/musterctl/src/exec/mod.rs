@@ -1,4 +1,4 @@
-//! The client's end of `exec`: standard input, output and signals to frames, and back.
+//! The client's end of `exec`, and of `fg` where the program has a terminal: standard input, output and signals to frames, and back.
 //!
 //! One thread and one poll(2). The connection is read only when all output before it was written, so a reader that stops
 //! stops the command. It is written without waiting for it, which cannot block: at most [`WINDOW`] bytes of input are
@@ -30,6 +30,9 @@ const AT_ONCE: usize = 4096;
 /// How long the rest of a TLS record may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The key that detaches from a program: ctrl-], as in telnet.
+const DISCONNECTS: u8 = 0x1d;
+
 /// How talking to the daemon ended.
 #[derive(Debug)]
 pub(crate) enum Ended {
@@ -41,6 +44,8 @@ pub(crate) enum Ended {
     NotRead,
     /// A signal ends this process.
     BySignal(Signal),
+    /// The user disconnected, and the program goes on.
+    Disconnected,
 }
 
 /// The connection, and what is under way.
@@ -52,6 +57,8 @@ pub(crate) struct Talk<'a> {
     /// How much more input may be sent; nothing once its end was.
     window: usize,
     reads_input: bool,
+    /// Whether it is connected to a program, which goes on without it: no signal is passed on, and no end of input.
+    is_guest: bool,
     was_asked_to_end: bool,
     end: Option<Ended>,
 }
@@ -67,9 +74,15 @@ impl<'a> Talk<'a> {
             pending: VecDeque::new(),
             window: WINDOW,
             reads_input,
+            is_guest: false,
             was_asked_to_end: false,
             end: None,
         }
+    }
+
+    /// Begins with the bytes received so far from the terminal of a program.
+    pub(crate) fn as_guest(connection: &'a mut Connection, early: &[u8]) -> Talk<'a> {
+        Talk { is_guest: true, ..Talk::new(connection, early, true) }
     }
 
     /// Talks until the command has ended. An error is a connection that broke.
@@ -96,8 +109,8 @@ impl<'a> Talk<'a> {
             if ready.connection {
                 self.receive()?;
             }
-            if ready.input {
-                self.take_input()?;
+            if ready.input && !self.take_input(console)? {
+                return Ok(Ended::Disconnected);
             }
         }
     }
@@ -190,23 +203,33 @@ impl<'a> Talk<'a> {
         }
     }
 
-    fn take_input(&mut self) -> io::Result<()> {
+    /// False if the user disconnected.
+    fn take_input(&mut self, console: &Console) -> io::Result<bool> {
         let mut piece = [0; PIECE];
         let most = self.window.min(PIECE);
         match nix::unistd::read(io::stdin(), &mut piece[..most]) {
             // A terminal that was hung up is an error.
             Ok(0) | Err(Errno::EIO) => {
                 self.reads_input = false;
-                self.send(&Frame::Eof);
+                if !self.is_guest {
+                    self.send(&Frame::Eof);
+                }
             }
             Ok(count) => {
-                self.window -= count;
-                self.send(&Frame::Stdin(piece[..count].to_vec()));
+                let typed = &piece[..count];
+                let has_key = self.is_guest && console.is_raw();
+                let end = typed.iter().position(|&byte| has_key && byte == DISCONNECTS);
+                let sent = &typed[..end.unwrap_or(count)];
+                if !sent.is_empty() {
+                    self.window -= sent.len();
+                    self.send(&Frame::Stdin(sent.to_vec()));
+                }
+                return Ok(end.is_none());
             }
             Err(Errno::EINTR | Errno::EAGAIN) => {}
             Err(error) => return Err(error.into()),
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Passes signals on to the command. Returns the one that ends this process: the second SIGTERM, or a hangup.
@@ -218,6 +241,7 @@ impl<'a> Talk<'a> {
                         self.send(&Frame::Resize { rows, columns });
                     }
                 }
+                signal if self.is_guest => return Some(signal),
                 Signal::SIGHUP => return Some(signal),
                 Signal::SIGTERM if self.was_asked_to_end => return Some(signal),
                 signal => {
