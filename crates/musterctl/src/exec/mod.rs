@@ -9,7 +9,7 @@ mod console;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use muster_exec::WINDOW;
 use muster_exec::frame::{Decoder, End, Frame, Side};
@@ -26,6 +26,9 @@ const PIECE: usize = 16 * 1024;
 
 /// What a descriptor takes without blocking when poll(2) says that it takes something: PIPE_BUF.
 const AT_ONCE: usize = 4096;
+
+/// How long a program may take to draw its screen for a new client. Until then it may have another size than the client's.
+const REDRAWING: Duration = Duration::from_secs(1);
 
 /// How long the rest of a TLS record may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -59,6 +62,8 @@ pub(crate) struct Talk<'a> {
     reads_input: bool,
     /// Whether it is connected to a program, which goes on without it: no signal is passed on, and no end of input.
     is_guest: bool,
+    /// When a guest sends its size at the latest.
+    size_due: Option<Instant>,
     was_asked_to_end: bool,
     end: Option<Ended>,
 }
@@ -75,6 +80,7 @@ impl<'a> Talk<'a> {
             window: WINDOW,
             reads_input,
             is_guest: false,
+            size_due: None,
             was_asked_to_end: false,
             end: None,
         }
@@ -87,11 +93,17 @@ impl<'a> Talk<'a> {
 
     /// Talks until the command has ended. An error is a connection that broke.
     pub(crate) fn run(mut self, console: &Console) -> io::Result<Ended> {
-        if let Some((rows, columns)) = console.size_if_raw() {
-            self.send(&Frame::Resize { rows, columns });
+        match self.is_guest {
+            true => self.size_due = console.is_raw().then(|| Instant::now() + REDRAWING),
+            false => self.send_size(console),
         }
         loop {
             self.take_frames()?;
+            // A program that draws its screen has drawn it in another size, for this client to see all of it.
+            if self.size_due.is_some_and(|due| !self.pending.is_empty() || due <= Instant::now()) {
+                self.size_due = None;
+                self.send_size(console);
+            }
             if self.pending.is_empty()
                 && let Some(end) = self.end.take()
             {
@@ -115,6 +127,12 @@ impl<'a> Talk<'a> {
         }
     }
 
+    fn send_size(&mut self, console: &Console) {
+        if let Some((rows, columns)) = console.size_if_raw() {
+            self.send(&Frame::Resize { rows, columns });
+        }
+    }
+
     fn wait(&mut self, console: &Console) -> io::Result<Ready> {
         let may_read = self.pending.is_empty();
         if may_read && self.connection.is_buffered() {
@@ -135,7 +153,9 @@ impl<'a> Talk<'a> {
         let output = add(!may_read, to, PollFlags::POLLOUT);
         let connection = add(may_read, self.connection.as_fd(), PollFlags::POLLIN);
         let input = add(self.reads_input && self.window > 0, stdin.as_fd(), PollFlags::POLLIN);
-        match poll(&mut fds, PollTimeout::NONE) {
+        let left = self.size_due.map(|due| due.saturating_duration_since(Instant::now()) + Duration::from_millis(1));
+        let timeout = left.and_then(|left| PollTimeout::try_from(left).ok()).unwrap_or(PollTimeout::NONE);
+        match poll(&mut fds, timeout) {
             Ok(_) => {}
             Err(Errno::EINTR) => return Ok(Ready::default()),
             Err(error) => return Err(error.into()),
@@ -236,11 +256,7 @@ impl<'a> Talk<'a> {
     fn take_signals(&mut self, console: &Console) -> Option<Signal> {
         while let Some(signal) = console.next_signal() {
             match signal {
-                Signal::SIGWINCH => {
-                    if let Some((rows, columns)) = console.size_if_raw() {
-                        self.send(&Frame::Resize { rows, columns });
-                    }
-                }
+                Signal::SIGWINCH => self.send_size(console),
                 signal if self.is_guest => return Some(signal),
                 Signal::SIGHUP => return Some(signal),
                 Signal::SIGTERM if self.was_asked_to_end => return Some(signal),

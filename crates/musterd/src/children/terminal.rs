@@ -94,6 +94,6 @@ impl Children {
 fn show_again(ours: BorrowedFd<'_>, size: pty::Size) {
     let is_same = pty::size(ours).is_ok_and(|current| current == size);
     let other = pty::Size { columns: if size.columns > 1 { size.columns - 1 } else { 2 }, ..size };
-    // The client's first frame has the size again, later: the program may look only once at two changes in a row.
+    // The client sends its size again once the program has drawn, which may look only once at two changes in a row.
     let _ = pty::resize(ours, if is_same { other } else { size });
 }
