@@ -57,16 +57,14 @@ fn python(script: &str, more: &str) -> Setting {
 }
 
 fn shell(script: &str, more: &str) -> Setting {
-    Setting::supervising(format!(
-        "[program.web]\ncommand = [\"sh\", \"-c\", '''{script}''']\nstartsecs = 0\n{more}\n"
-    ))
+    Setting::supervising(format!("[program.web]\ncommand = [\"sh\", \"-c\", '''{script}''']\nstartsecs = 0\n{more}\n"))
 }
 
 fn output(daemon: &Daemon) -> String {
     output_of(daemon, "web")
 }
 
-/// What is kept of its output, which comes in chunks.
+/// The output kept of a program. It comes in chunks.
 fn output_of(daemon: &Daemon, name: &str) -> String {
     let body = daemon.client.get(&format!("/v1/programs/{name}/logs?lines=10000")).body;
     let (mut rest, mut output) = (body.as_str(), String::new());
@@ -191,7 +189,10 @@ fn lines_return_on_the_screen_and_not_in_the_log() {
     assert_eq!(output(&daemon), "got one\ngot two\ninterrupted\ngot \u{13}three\n");
     // A signal to the client is for the client.
     let musterctl = wait_for("musterctl runs", || {
-        harness::below(child.0.id() as i32).into_iter().chain(harness::find(child.0.id() as i32)).find(|it| it.comm == "musterctl")
+        harness::below(child.0.id() as i32)
+            .into_iter()
+            .chain(harness::find(child.0.id() as i32))
+            .find(|it| it.comm == "musterctl")
     });
     send(musterctl.pid, 15);
     assert_eq!(child.code(), 143);
@@ -215,7 +216,8 @@ fn the_last_words_of_every_run_are_kept() {
         "tty = true\ndirectory = \"{here}\"\nrestart = \"always\"\nbackoff = { delay = 0 }\nstartretries = \"unlimited\"\nlogs = { stdout = \"{here}/lines\" }",
     )
     .start();
-    let count = |name: &str, word: &str| fs::read_to_string(daemon.path(name)).map_or(0, |text| text.matches(word).count());
+    let count =
+        |name: &str, word: &str| fs::read_to_string(daemon.path(name)).map_or(0, |text| text.matches(word).count());
     wait_until("it has run often", || count("count", "run") >= runs);
     daemon.ctl_well(&["stop", "web"]);
     wait_until("all is written", || count("lines", "first") == count("count", "run"));
@@ -274,7 +276,9 @@ fn a_reload_that_changes_it_restarts_and_clients_are_refused_where_there_is_none
     let upgrade = "connection: Upgrade\r\nupgrade: muster-exec/1\r\n";
     let asked = |headers: &str, body: &str| {
         let length = body.len();
-        let head = format!("POST /v1/programs/web/terminal HTTP/1.1\r\nhost: x\r\n{headers}content-length: {length}\r\n\r\n{body}");
+        let head = format!(
+            "POST /v1/programs/web/terminal HTTP/1.1\r\nhost: x\r\n{headers}content-length: {length}\r\n\r\n{body}"
+        );
         let head = daemon.client.head_of(head.as_bytes());
         head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
     };

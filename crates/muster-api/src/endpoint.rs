@@ -255,7 +255,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         operation: "writeStdin",
         path: "/v1/programs/{name}/stdin",
-        summary: "Write to the standard input of an instance with `stdin = \"pipe\"`",
+        summary: "Write to the standard input of an instance with `stdin = \"pipe\"` or `tty`",
         body: Some(("Bytes", true)),
         answers: &[(200, "StdinReport")],
         problems: WRITTEN,

@@ -4,7 +4,9 @@
 //! one of several words or a number within bounds names its [`Shape`] in the registry as well. Any value may be given as a
 //! template, so every shape accepts template text: the schema never rejects what a load accepts.
 
-use muster_spec::{Exceeded, ExitAction, OnFailure, Overlap, RestartWhen, RollingWait, Securebits, Signal, TerminalSpec};
+use muster_spec::{
+    Exceeded, ExitAction, OnFailure, Overlap, RestartWhen, RollingWait, Securebits, Signal, TerminalSpec,
+};
 use serde_json::{Value, json};
 
 use crate::keys::{Key, Table};

@@ -54,7 +54,7 @@ pub enum Streams {
     Shown {
         /// For input and sizes.
         terminal: OwnedFd,
-        /// What other threads read from it.
+        /// Another thread reads the terminal, and writes to this.
         output: OwnedFd,
     },
     /// Pipes.

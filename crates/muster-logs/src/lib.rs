@@ -97,7 +97,7 @@ pub use self::own_file::OwnFile;
 pub use self::part::{FilePart, Part, PartialLog};
 pub use self::ready::ReadyMatcher;
 pub use self::ring::Piece;
-pub use self::screen::Screen;
+pub use self::screen::{Screen, Seat};
 pub use self::syslog::OwnSyslog;
 
 /// How often a continuing loss is reported.

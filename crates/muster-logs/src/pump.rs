@@ -328,8 +328,7 @@ impl Worker {
         }
         let is_fast_pipe = self.fast == Some(token) && stream.screen.is_none();
         let buffer = &mut whole[..stream.most_at_once(BUFFER)];
-        let spliced =
-            self.splice_buffer.as_mut().filter(|_| is_fast_pipe).map(|it| it.read(&stream.pipe, buffer));
+        let spliced = self.splice_buffer.as_mut().filter(|_| is_fast_pipe).map(|it| it.read(&stream.pipe, buffer));
         let read = match spliced {
             Some(Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
                 self.splice_buffer = None;

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use muster_spec::{InstanceSpec, RunId, Sink};
@@ -21,14 +21,25 @@ const ROOM: i32 = 256 * 1024;
 /// The clients of one terminal. Shared by the thread that reads it and the loop's.
 #[derive(Debug, Default)]
 pub struct Screen {
+    /// The number of clients.
     count: AtomicUsize,
+    last_id: AtomicU64,
     /// `None` once the terminal has been read to its end.
     watchers: Mutex<Option<Vec<Watcher>>>,
+}
+
+/// A client's place at a screen, until it is dropped.
+#[derive(Debug)]
+#[must_use = "dropping it ends what it is shown"]
+pub struct Seat {
+    screen: Arc<Screen>,
+    id: u64,
 }
 
 /// A client.
 #[derive(Debug)]
 struct Watcher {
+    id: u64,
     pipe: OwnedFd,
     /// Whether it shows the bytes on a terminal without output processing.
     is_raw: bool,
@@ -60,20 +71,21 @@ impl Logs {
 
 impl Screen {
     pub(super) fn new() -> Arc<Screen> {
-        Arc::new(Screen { count: AtomicUsize::new(0), watchers: Mutex::new(Some(Vec::new())) })
+        Arc::new(Screen { watchers: Mutex::new(Some(Vec::new())), ..Screen::default() })
     }
 
     /// Adds a client, and returns the reading end of its pipe; `None` if the terminal has ended. A raw one gets the carriage
     /// returns that the terminal does not add.
-    pub fn watch(&self, is_raw: bool) -> io::Result<Option<OwnedFd>> {
+    pub fn watch(self: &Arc<Screen>, is_raw: bool) -> io::Result<Option<(OwnedFd, Seat)>> {
         let (reading, pipe) = fd::inner_pipe()?;
         // A smaller one does as well.
         let _ = fcntl(&pipe, FcntlArg::F_SETPIPE_SZ(ROOM));
         let mut watchers = self.lock();
         let Some(all) = watchers.as_mut() else { return Ok(None) };
-        all.push(Watcher { pipe, is_raw, last: b'\n' });
+        let id = self.last_id.fetch_add(1, Ordering::Relaxed);
+        all.push(Watcher { id, pipe, is_raw, last: b'\n' });
         self.count.store(all.len(), Ordering::Release);
-        Ok(Some(reading))
+        Ok(Some((reading, Seat { screen: Arc::clone(self), id })))
     }
 
     /// Passes on what was read from the terminal.
@@ -97,6 +109,15 @@ impl Screen {
     /// A list of clients is whole even if a thread panicked while it held the lock.
     fn lock(&self) -> MutexGuard<'_, Option<Vec<Watcher>>> {
         self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut watchers = self.screen.lock();
+        let Some(all) = watchers.as_mut() else { return };
+        all.retain(|watcher| watcher.id != self.id);
+        self.screen.count.store(all.len(), Ordering::Release);
     }
 }
 
@@ -151,13 +172,14 @@ mod tests {
         pty::make_quiet(theirs.as_fd()).unwrap();
         let screen = Screen::new();
         screen.show(ours.as_fd(), b"nothing sees this");
-        let raw = screen.watch(true).unwrap().unwrap();
+        let (raw, raw_seat) = screen.watch(true).unwrap().unwrap();
         screen.show(ours.as_fd(), b"\none\ntwo\r");
-        let plain = screen.watch(false).unwrap().unwrap();
+        let (plain, _seat) = screen.watch(false).unwrap().unwrap();
         screen.show(ours.as_fd(), b"\nthree\n");
         assert_eq!(read_all(&raw), b"\r\none\r\ntwo\r\nthree\r\n");
         assert_eq!(read_all(&plain), b"\nthree\n");
-        drop(raw);
+        drop(raw_seat);
+        assert_eq!(fd::read(raw.as_fd(), &mut [0; 8]).unwrap(), 0);
         screen.show(ours.as_fd(), b"four");
         assert_eq!(screen.count.load(Ordering::Acquire), 1);
         screen.close();
@@ -170,7 +192,7 @@ mod tests {
     fn a_client_that_does_not_read_costs_its_pipe_and_nothing_more() {
         let Ok((ours, _theirs)) = pty::open(pty::Size { rows: 24, columns: 80 }) else { return };
         let screen = Screen::new();
-        let lazy = screen.watch(false).unwrap().unwrap();
+        let (lazy, _seat) = screen.watch(false).unwrap().unwrap();
         (0..1000).for_each(|_| screen.show(ours.as_fd(), &[b'x'; 4096]));
         assert!(fd::readable(lazy.as_fd()).unwrap() <= ROOM as usize);
     }

@@ -62,8 +62,8 @@ pub use socket::{SocketAddress, SocketKeep, SocketOptions, SocketSpec, StartOn, 
 pub use source::{ApplyWhen, SourceAddress, SourceSpec, SourceTable, is_source_address};
 pub use start_delay::StartDelay;
 pub use stop::{Leftovers, StopKill, StopScope, StopSpec, StopStep};
-pub use terminal::TerminalSpec;
 pub use syslog::{SyslogAddress, SyslogFacility, SyslogFormat, SyslogSpec};
+pub use terminal::TerminalSpec;
 
 /// The complete configuration.
 #[derive(Clone, Debug, PartialEq)]

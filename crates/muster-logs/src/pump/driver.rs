@@ -110,7 +110,9 @@ impl Driver {
                     }
                 }
                 // No writer is left, and nothing remains to be read.
-                token if event.events() == EpollFlags::EPOLLHUP && !self.is_terminal(token) => self.close(token, moment),
+                token if event.events() == EpollFlags::EPOLLHUP && !self.is_terminal(token) => {
+                    self.close(token, moment)
+                }
                 token if self.park(token) => {}
                 token => drop(self.read_once(token, moment)?),
             }

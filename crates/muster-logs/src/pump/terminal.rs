@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 
 use super::{Chore, Worker};
 
-/// More than the kernel keeps of a terminal's output: 64 KiB on their way, and a page to be read.
+/// More than the kernel keeps of a terminal's output: 64 KiB that were written, and a page that can be read.
 const MOST_HELD: usize = 128 * 1024;
 
 impl Worker {

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{
-    CredentialSpec, FeedKind, ListenerSpec, Privileges, Rlimit, Scheduling, SecretSpec, SocketSpec, TerminalSpec, UserSpec,
+    CredentialSpec, FeedKind, ListenerSpec, Privileges, Rlimit, Scheduling, SecretSpec, SocketSpec, TerminalSpec,
+    UserSpec,
 };
 use crate::signal::SignalSet;
 

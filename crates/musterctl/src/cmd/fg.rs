@@ -17,7 +17,8 @@ const LINES: u64 = 10;
 
 /// Switches off what a program that draws its screen may have left on in this terminal: the other screen, colours, mouse reports,
 /// marked pastes, keys of the keypad, a hidden cursor.
-const RESET: &[u8] = b"\x1b[?1047l\x1b[0m\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?1l\x1b>\x1b[?25h\r\n";
+const RESET: &[u8] =
+    b"\x1b[?1047l\x1b[0m\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?1l\x1b>\x1b[?25h\r\n";
 
 /// Show the output of a program as it arrives, and send it what you type.
 #[derive(Debug, clap::Args)]
@@ -74,7 +75,7 @@ pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
     }
 }
 
-/// Connects this terminal with that of a program. What it writes is shown as it is.
+/// Connects this terminal with that of a program, and shows its output as it is.
 fn connect(name: &str, session: &mut Session) -> Result<Exit, Failure> {
     let is_raw = io::stdin().is_terminal() && session.out_is_terminal;
     let size = size().filter(|_| is_raw).map(|(rows, columns)| TerminalSize { rows, columns });

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use muster_exec::relay::{Command, Streams};
-use muster_logs::{ReadyMatcher, Screen, Unbound, captured};
+use muster_logs::{ReadyMatcher, Screen, Seat, Unbound, captured};
 use muster_spec::{Exit, InstanceSpec, RunId, SpawnError};
 use muster_sys::pty;
 use tokio::sync::oneshot;
@@ -75,10 +75,10 @@ impl Children {
 
     /// Shows the terminal of a run to a client from now on; `None` if it has none. `size` is that of the client's terminal, which
     /// shows the bytes as they are.
-    pub(crate) fn show_terminal(&self, run: RunId, size: Option<pty::Size>) -> io::Result<Option<Command>> {
+    pub(crate) fn show_terminal(&self, run: RunId, size: Option<pty::Size>) -> io::Result<Option<(Seat, Command)>> {
         let Some(child) = self.children.get(&run) else { return Ok(None) };
         let (Some(terminal), Some(input)) = (&child.terminal, &child.stdin) else { return Ok(None) };
-        let Some(output) = terminal.screen.watch(size.is_some())? else { return Ok(None) };
+        let Some((output, seat)) = terminal.screen.watch(size.is_some())? else { return Ok(None) };
         let (ours, (tell, ended)) = (input.descriptor().try_clone_to_owned()?, oneshot::channel());
         if let Some(size) = size {
             show_again(ours.as_fd(), size);
@@ -86,7 +86,7 @@ impl Children {
         let mut clients = terminal.clients.borrow_mut();
         clients.retain(|client| !client.is_closed());
         clients.push(tell);
-        Ok(Some(Command { streams: Streams::Shown { terminal: ours, output }, ended }))
+        Ok(Some((seat, Command { streams: Streams::Shown { terminal: ours, output }, ended })))
     }
 }
 

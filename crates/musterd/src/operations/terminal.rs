@@ -5,6 +5,7 @@ use std::rc::Rc;
 use muster_access::Client;
 use muster_api::{Problem, ProblemKind, TerminalSize};
 use muster_exec::relay::Command;
+use muster_logs::Seat;
 use muster_server::budget::MOST_SHOWN;
 use muster_sys::pty;
 use tracing::info;
@@ -16,6 +17,7 @@ use crate::shared::Shared;
 pub(crate) struct Connected {
     program: String,
     client: Client,
+    _seat: Seat,
     _counted: Rc<()>,
 }
 
@@ -46,12 +48,12 @@ pub(crate) fn connect(
     }
     let size = size.map(|size| pty::Size { rows: size.rows, columns: size.columns });
     let run = instance.run().ok_or_else(|| none(format!("{name} is not running")))?;
-    let command = shared.children.borrow().show_terminal(run, size).map_err(|error| {
+    let shown = shared.children.borrow().show_terminal(run, size).map_err(|error| {
         Problem::new(ProblemKind::Internal, format!("cannot connect to the terminal of {name}: {error}"))
     })?;
     // It has ended, or was started before its configuration had a terminal.
-    let command = command.ok_or_else(|| none(format!("{name} has no terminal now")))?;
+    let (seat, command) = shown.ok_or_else(|| none(format!("{name} has no terminal now")))?;
     info!(program = %name, client = %client.principal, "a client connected to the terminal");
     let counted = Rc::clone(&shared.shown_terminals);
-    Ok((Connected { program: name.to_owned(), client, _counted: counted }, command))
+    Ok((Connected { program: name.to_owned(), client, _seat: seat, _counted: counted }, command))
 }
