@@ -160,12 +160,13 @@ fn clients_are_bounded_and_one_that_does_not_read_holds_up_nothing() {
         let mut rest = Vec::new();
         client.read_to_end(&mut rest).expect("it is closed");
     }
-    // A signal and the end of input have no effect.
+    // A signal, and the end of one client's input, have no effect on the program.
     let (_, mut client) = connected(&daemon, "web");
     client.write_all(&[frame(4, &[9]), frame(6, &[])].concat()).expect("the daemon reads");
     client.write_all(&frame(3, &[0, 40, 0, 100])).expect("the daemon reads");
     assert_eq!(daemon.state("web"), "RUNNING");
-    client.write_all(&frame(0, b"end\n")).expect("the daemon reads");
+    let (_, mut other) = connected(&daemon, "web");
+    other.write_all(&frame(0, b"end\n")).expect("the daemon reads");
     daemon.wait_for_state("web", "EXITED");
     let shown = daemon.ctl_well(&["status"]);
     assert!(shown.contains("exit status 0"), "{shown}");
