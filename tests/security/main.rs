@@ -15,4 +15,5 @@ mod identity;
 mod masking;
 mod said;
 mod stalls;
+mod terminals;
 mod turns;

@@ -255,7 +255,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         operation: "writeStdin",
         path: "/v1/programs/{name}/stdin",
-        summary: "Write to the standard input of an instance with `stdin = \"pipe\"`",
+        summary: "Write to the standard input of an instance with `stdin = \"pipe\"` or `tty`",
         body: Some(("Bytes", true)),
         answers: &[(200, "StdinReport")],
         problems: WRITTEN,
@@ -271,6 +271,16 @@ pub const ENDPOINTS: &[Endpoint] = &[
         answers: &[(101, "Nothing")],
         problems: ProblemKind::OF_EXEC,
         build: |name, _| Ok(Route::Exec { name }),
+        ..CONTROL
+    },
+    Endpoint {
+        operation: "connectTerminal",
+        path: "/v1/programs/{name}/terminal",
+        summary: "Connect to the terminal of an instance with `tty`; `Upgrade: muster-exec/1` carries its output and input",
+        body: Some(("TerminalSize", false)),
+        answers: &[(101, "Nothing")],
+        problems: ProblemKind::OF_TERMINAL,
+        build: |name, _| Ok(Route::Terminal { name }),
         ..CONTROL
     },
     Endpoint {

@@ -116,6 +116,15 @@ impl ProblemKind {
         ProblemKind::CannotExecute,
         ProblemKind::ShuttingDown,
     ];
+
+    /// The errors of connecting to a terminal.
+    pub(crate) const OF_TERMINAL: &[ProblemKind] = &[
+        ProblemKind::BadBody,
+        ProblemKind::NoSuchProgram,
+        ProblemKind::BodyTooLarge,
+        ProblemKind::UpgradeRequired,
+        ProblemKind::NoStdin,
+    ];
 }
 
 /// An error, sent with the media type [`PROBLEM_JSON`](crate::PROBLEM_JSON).

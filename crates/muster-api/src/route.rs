@@ -80,6 +80,11 @@ pub enum Route {
         /// The instance.
         name: String,
     },
+    /// Connect to the terminal of an instance.
+    Terminal {
+        /// The instance.
+        name: String,
+    },
     /// Change the number of instances of a program.
     Scale {
         /// The program.
@@ -338,6 +343,7 @@ impl Route {
             Route::ClearLogs { .. } => "clearLogs",
             Route::Stdin { .. } => "writeStdin",
             Route::Exec { .. } => "execInProgram",
+            Route::Terminal { .. } => "connectTerminal",
             Route::Scale { .. } => "scaleProgram",
             Route::DaemonLog { .. } => "readDaemonLog",
             Route::Processes => "listProcesses",
@@ -399,6 +405,7 @@ impl Route {
             | Route::ClearLogs { name }
             | Route::Stdin { name }
             | Route::Exec { name }
+            | Route::Terminal { name }
             | Route::Scale { name, .. }
             | Route::Source { name, .. } => name,
             Route::PageFile { file } => file,

@@ -76,7 +76,7 @@ fn any_log_query(random: &mut Random, has_stream: bool) -> LogQuery {
 }
 
 fn any_route(random: &mut Random) -> Route {
-    match random.below(28) {
+    match random.below(30) {
         0 => Route::Info,
         1 => Route::Programs { select: (random.below(2) == 0).then(|| any_text(random)) },
         2 => Route::Program { name: any_text(random) },
@@ -111,6 +111,7 @@ fn any_route(random: &mut Random) -> Route {
             select: (random.below(2) == 0).then(|| any_text(random)),
             since: any_log_query(random, false).since,
         },
+        28 => Route::Terminal { name: any_text(random) },
         19 => Route::Source { verb: SourceVerb::ALL[random.below(3)], name: any_text(random), span: None },
         _ => {
             let verb = Verb::ALL[random.below(Verb::ALL.len())];

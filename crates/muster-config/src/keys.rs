@@ -1268,6 +1268,16 @@ pub static KEYS: &[Key] = &[
     )
     .shaped(Shape::Special(shape::stdin)),
     parts(
+        "tty",
+        "boolean, or table",
+        "false",
+        "its standard input, output and error output are a terminal of its own, which `musterctl fg` connects to yours; its output is \
+         captured as standard output, and a terminal does not echo input. `{ rows = 24, cols = 80, term = \"xterm\" }`: its size until \
+         a client connects, and the type, which is `TERM`; not with `stdin` or `logs.stderr`",
+        Parts::tty,
+    )
+    .shaped(Shape::Special(shape::tty)),
+    parts(
         "events",
         "list of names",
         "[]",

@@ -4,7 +4,9 @@
 //! one of several words or a number within bounds names its [`Shape`] in the registry as well. Any value may be given as a
 //! template, so every shape accepts template text: the schema never rejects what a load accepts.
 
-use muster_spec::{Exceeded, ExitAction, OnFailure, Overlap, RestartWhen, RollingWait, Securebits, Signal};
+use muster_spec::{
+    Exceeded, ExitAction, OnFailure, Overlap, RestartWhen, RollingWait, Securebits, Signal, TerminalSpec,
+};
 use serde_json::{Value, json};
 
 use crate::keys::{Key, Table};
@@ -229,6 +231,17 @@ pub(crate) fn memory_max() -> Value {
         "additionalProperties": false,
     });
     json!({ "anyOf": [reference("size"), table] })
+}
+
+/// `tty`: a boolean, or a table.
+pub(crate) fn tty() -> Value {
+    let length = or_interpolated(whole(1, TerminalSpec::MOST.into()));
+    let table = json!({
+        "type": "object",
+        "properties": { "rows": length, "cols": length, "term": { "type": "string" } },
+        "additionalProperties": false,
+    });
+    json!({ "anyOf": [or_interpolated(json!({ "type": "boolean" })), table] })
 }
 
 /// `rolling`: a number of instances, or a table.

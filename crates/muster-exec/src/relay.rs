@@ -50,6 +50,13 @@ pub struct Command {
 pub enum Streams {
     /// A terminal.
     Terminal(OwnedFd),
+    /// The terminal of a program that does not end with its client, and a pipe with its output.
+    Shown {
+        /// For input and sizes.
+        terminal: OwnedFd,
+        /// Another thread reads the terminal, and writes to this.
+        output: OwnedFd,
+    },
     /// Pipes.
     Pipes {
         /// Its input, unless it has none.
@@ -99,6 +106,8 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 struct Input {
     writing: Option<Watched<OwnedFd>>,
     is_terminal: bool,
+    /// Whether its program has other clients: the end of this one's input is not that of its.
+    is_shown: bool,
     is_closed: bool,
 }
 
@@ -114,12 +123,20 @@ fn open(streams: Streams) -> io::Result<(Input, Output)> {
             // Two descriptors, since each is watched for one thing.
             let writing = Some(Watched::for_writing(ours.try_clone()?)?);
             let stdout = Some(Watched::for_reading(ours)?);
-            Ok((Input { writing, is_terminal: true, is_closed: false }, Output { stdout, stderr: None }))
+            let input = Input { writing, is_terminal: true, is_shown: false, is_closed: false };
+            Ok((input, Output { stdout, stderr: None }))
+        }
+        Streams::Shown { terminal, output } => {
+            let writing = Some(Watched::for_writing(terminal)?);
+            let stdout = Some(Watched::for_reading(output)?);
+            let input = Input { writing, is_terminal: true, is_shown: true, is_closed: false };
+            Ok((input, Output { stdout, stderr: None }))
         }
         Streams::Pipes { stdin, stdout, stderr } => {
             let writing = stdin.map(Watched::for_writing).transpose()?;
             let [stdout, stderr] = [Watched::for_reading(stdout)?, Watched::for_reading(stderr)?].map(Some);
-            Ok((Input { writing, is_terminal: false, is_closed: false }, Output { stdout, stderr }))
+            let input = Input { writing, is_terminal: false, is_shown: false, is_closed: false };
+            Ok((input, Output { stdout, stderr }))
         }
     }
 }
@@ -152,6 +169,9 @@ impl Input {
     /// Passes on the end of the input. A terminal stays open: it is also the output.
     fn close(&mut self, queue: &mut VecDeque<u8>) {
         self.is_closed = true;
+        if self.is_shown {
+            return;
+        }
         if self.is_terminal {
             queue.push_back(END_OF_TRANSMISSION);
         } else {

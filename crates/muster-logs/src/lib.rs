@@ -46,6 +46,7 @@ mod rate;
 mod ready;
 mod ring;
 mod rotate;
+mod screen;
 mod segments;
 mod splice;
 mod stream;
@@ -96,6 +97,7 @@ pub use self::own_file::OwnFile;
 pub use self::part::{FilePart, Part, PartialLog};
 pub use self::ready::ReadyMatcher;
 pub use self::ring::Piece;
+pub use self::screen::{Screen, Seat};
 pub use self::syslog::OwnSyslog;
 
 /// How often a continuing loss is reported.
@@ -209,6 +211,18 @@ impl Logs {
         matcher: Option<ReadyMatcher>,
     ) -> io::Result<Pipe> {
         let (reading, writing) = muster_sys::fd::output_pipe()?;
+        let reading = self.prepare(run, spec, (source, sinks), matcher, (reading, None));
+        Ok(Pipe { writing, reading })
+    }
+
+    fn prepare(
+        &self,
+        run: RunId,
+        spec: &InstanceSpec,
+        (source, sinks): (Source, &[Sink]),
+        matcher: Option<ReadyMatcher>,
+        (reading, screen): (OwnedFd, Option<Arc<Screen>>),
+    ) -> Unbound {
         let mut kept = self.kept.borrow_mut();
         let kept = keep(&mut kept, spec);
         let limited = |limit| {
@@ -224,6 +238,7 @@ impl Logs {
         let stream = Stream {
             run: run.0,
             pipe: File::from(reading),
+            screen,
             matcher: matcher.map(Box::new),
             recorder: Recorder { memory: Arc::clone(&kept.memory), source, run: run.0 },
             origin: Origin {
@@ -247,7 +262,7 @@ impl Logs {
             is_large: false,
         };
         let in_syslog = sinks.contains(&Sink::Syslog).then(|| spec.name.clone());
-        Ok(Pipe { writing, reading: Unbound { stream: Box::new(stream), policies: policies.into(), in_syslog } })
+        Unbound { stream: Box::new(stream), policies: policies.into(), in_syslog }
     }
 
     fn tap(&self, run: RunId, spec: &InstanceSpec, source: Source) -> Option<Tap> {

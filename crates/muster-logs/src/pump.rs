@@ -12,6 +12,7 @@
 
 mod driver;
 mod succession;
+mod terminal;
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -34,6 +35,7 @@ use super::heard::{Heard, HeardQueue};
 use super::idle::{IDLE, IdleQueue, Verdict};
 use super::policy::FilePolicy;
 use super::queue::Waiter;
+use super::screen;
 use super::splice::SpliceBuffer;
 use super::stream::{ForFiles, Moment, Scratch, Stream};
 use super::{Consoles, InstanceId};
@@ -63,6 +65,8 @@ enum Order {
         notice: Notice,
     },
     Resume(u64),
+    /// The terminal of a run is to be closed.
+    HangUp(u64),
     /// The thread of a file has ended.
     Settle(PathBuf),
     ChangePolicy(PathBuf, FilePolicy),
@@ -127,6 +131,11 @@ impl Pump {
     /// The main processes of these runs have exited: the rest of their output is delivered, and the notice is given.
     pub(super) fn drain(&self, runs: Vec<u64>, notice: Notice) {
         self.order(Order::Drain { runs, notice });
+    }
+
+    /// This run is over: its terminal is read for the last time, and closed.
+    pub(super) fn hang_up(&self, run: u64) {
+        self.order(Order::HangUp(run));
     }
 
     /// From now on many pipes end at the same time.
@@ -317,15 +326,16 @@ impl Worker {
         if whole.is_empty() {
             whole = vec![0; BUFFER];
         }
+        let is_fast_pipe = self.fast == Some(token) && stream.screen.is_none();
         let buffer = &mut whole[..stream.most_at_once(BUFFER)];
-        let spliced =
-            self.splice_buffer.as_mut().filter(|_| self.fast == Some(token)).map(|it| it.read(&stream.pipe, buffer));
+        let spliced = self.splice_buffer.as_mut().filter(|_| is_fast_pipe).map(|it| it.read(&stream.pipe, buffer));
         let read = match spliced {
             Some(Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
                 self.splice_buffer = None;
                 stream.pipe.read(buffer)
             }
             Some(read) => read,
+            None if stream.screen.is_some() => screen::read(&stream.pipe, buffer),
             None => stream.pipe.read(buffer),
         };
         Some((read, whole))
@@ -337,6 +347,7 @@ impl Worker {
         // Closing removes it from the set only if no process shares the reading end, which none does; do it explicitly all the same.
         let _ = self.epoll.delete(&stream.pipe);
         let held = stream.end(moment, &mut self.scratch);
+        stream.screen.iter().for_each(|screen| screen.close());
         for path in stream.files.iter().rev() {
             self.chores.push_front(Chore::Detach(path.clone()));
         }

@@ -28,6 +28,7 @@ use super::files::Files;
 use super::idle::OpenLine;
 use super::queue::{Gap, LaneId, Waiter};
 use super::rate::Rate;
+use super::screen::Screen;
 use super::strip::Stripper;
 use super::syslog::encoder::Encoder;
 use super::tap::Tap;
@@ -75,6 +76,8 @@ pub(super) struct Limited {
 pub(super) struct Stream {
     pub(super) run: u64,
     pub(super) pipe: File,
+    /// Its clients, if it is a terminal and not a pipe.
+    pub(super) screen: Option<Arc<Screen>>,
     /// Waits for the line that reports readiness.
     pub(super) matcher: Option<Box<ReadyMatcher>>,
     pub(super) recorder: Recorder,
@@ -159,6 +162,7 @@ impl Stream {
 
     /// The part of what was read that everything else sees: without terminal sequences, and without captured text.
     pub(super) fn filter<'a>(&mut self, read: &'a [u8]) -> Cow<'a, [u8]> {
+        self.screen.iter().for_each(|screen| screen.show(self.pipe.as_fd(), read));
         self.tap.iter().for_each(|tap| tap.take_raw(read));
         let text = self.strip.as_mut().map_or(Cow::Borrowed(read), |strip| strip.strip(read));
         let Some(tap) = &mut self.tap else { return text };

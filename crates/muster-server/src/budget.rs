@@ -34,6 +34,15 @@ const MOST_LISTENERS: usize = 64;
 /// Maximum number of concurrent responses whose size grows with the number of programs.
 const MOST_ANSWERS: usize = 32;
 
+/// Descriptors of a terminal: the daemon's end to read and to write, and the program's.
+const TERMINAL: usize = 3;
+
+/// Maximum number of clients that are connected to terminals.
+pub const MOST_SHOWN: usize = 16;
+
+/// Descriptors of such a client, besides its connection: both ends of a pipe, and the terminal.
+const SHOWN: usize = 3;
+
 /// The resources of all clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
@@ -68,7 +77,10 @@ impl Budget {
 
 /// The number of descriptors that these instances and the daemon need, at most.
 pub fn needed<'a>(instances: impl IntoIterator<Item = &'a InstanceSpec>) -> usize {
-    OWN + instances.into_iter().map(needed_by).sum::<usize>()
+    let mut has_terminal = false;
+    let mut note = |instance: &InstanceSpec| has_terminal |= instance.process.terminal.is_some();
+    let of_instances: usize = instances.into_iter().inspect(|instance| note(instance)).map(needed_by).sum();
+    OWN + of_instances + if has_terminal { MOST_SHOWN * SHOWN } else { 0 }
 }
 
 /// The number of descriptors that one instance needs, at most.
@@ -80,7 +92,8 @@ fn needed_by(spec: &InstanceSpec) -> usize {
     };
     let probes: usize = spec.probes.iter().map(|probe| of_check(&probe.check)).sum();
     let stdin = usize::from(matches!(spec.process.stdin, Stdin::Pipe | Stdin::Feed | Stdin::Events));
-    STARTING + of_output(&spec.output) + stdin + of_sockets(&spec.process) + ready + probes
+    let terminal = if spec.process.terminal.is_some() { TERMINAL } else { 0 };
+    STARTING + terminal + of_output(&spec.output) + stdin + of_sockets(&spec.process) + ready + probes
 }
 
 /// A socket is shared by all instances. A start copies it for a moment, and so does a change of its path's owner or mode.

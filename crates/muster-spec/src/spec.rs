@@ -25,6 +25,7 @@ mod source;
 mod start_delay;
 mod stop;
 mod syslog;
+mod terminal;
 mod watch;
 
 use std::path::PathBuf;
@@ -63,6 +64,7 @@ pub use source::{ApplyWhen, SourceAddress, SourceSpec, SourceTable, is_source_ad
 pub use start_delay::StartDelay;
 pub use stop::{Leftovers, StopKill, StopScope, StopSpec, StopStep};
 pub use syslog::{SyslogAddress, SyslogFacility, SyslogFormat, SyslogSpec};
+pub use terminal::TerminalSpec;
 pub use watch::{WatchAction, WatchPath, WatchRate, WatchSpec};
 
 /// The complete configuration.

@@ -26,6 +26,11 @@ pub fn input_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((reader, writer))
 }
 
+/// A pipe within the daemon, whose ends both do not block.
+pub fn inner_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    pipe_with(libc::O_CLOEXEC | libc::O_NONBLOCK)
+}
+
 /// Writes as much as there is room for, `WouldBlock` if there is none.
 pub fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     // SAFETY: the kernel reads at most `bytes.len()` bytes from `bytes`.

@@ -19,8 +19,9 @@ mod sending;
 pub(crate) mod sockets;
 pub(crate) mod stdin;
 pub(crate) mod suspension;
+pub(crate) mod terminal;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -29,9 +30,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use muster_core::{Input, program::HISTORY};
-use muster_logs::{Logs, ReadyMatcher, Source, Unbound, captured};
+use muster_logs::Logs;
 use muster_secrets::{Home, Prepared, RunDirectory};
-use muster_spec::{Exit, InstanceSpec, ProcessSpec, RunId, Signal, SpawnError, SpawnStep, Target};
+use muster_spec::{Exit, InstanceSpec, ProcessSpec, RunId, Signal, SpawnError, SpawnStep};
 use muster_sys::async_fd::Watched;
 use muster_sys::pollset::PollSet;
 use muster_sys::reap::{Reaped, next_change};
@@ -45,11 +46,11 @@ use self::commands::{Commands, is_command};
 use self::contacts::Contacts;
 use self::main_process::Main;
 use self::markers::Markers;
-use self::output::Output;
 use self::refused::Refusals;
 use self::sending::Sending;
 use self::stdin::StdinPipe;
 use self::suspension::Suspension;
+use self::terminal::Terminal;
 use muster_logging::limit::{Limits, Notice, unless_none};
 use muster_notify::{self as notify, Announced, Channel, Notify};
 
@@ -75,9 +76,14 @@ struct Child {
     suspended: Option<Signal>,
     /// Present until it is known whether the program was executed. Boxed: it is large and short-lived.
     spawning: Option<Box<Spawning>>,
-    /// Writes to its standard input, if that is a pipe.
+    /// Writes to its standard input, if that is a pipe or a terminal.
     stdin: Option<Rc<StdinPipe>>,
+    /// Its terminal, if it has one.
+    terminal: Option<Terminal>,
 }
+
+/// The daemon's ends of a process's streams that are kept while it lives.
+type Ends = (Option<Rc<StdinPipe>>, Option<Terminal>);
 
 /// All processes of programs.
 pub(crate) struct Children {
@@ -105,6 +111,8 @@ pub(crate) struct Children {
     notify: Notify,
     /// The copies of credentials of each process, while its tree lives.
     credentials: HashMap<RunId, RunDirectory>,
+    /// The runs with a terminal, while their trees live.
+    terminals: HashSet<RunId>,
     credentials_home: Arc<Home>,
     sockets: Sockets,
     contacts: Contacts,
@@ -143,6 +151,7 @@ impl Children {
             asking: VecDeque::new(),
             lost: HashMap::new(),
             credentials: HashMap::new(),
+            terminals: HashSet::new(),
             credentials_home: Arc::new(Home::new(control_socket)),
             sockets,
             contacts: Contacts::new(contacts),
@@ -166,7 +175,7 @@ impl Children {
             message: notify::words(&error),
         });
         let spawned = made.and_then(|channel| self.spawn_with(run, spec, &marker, (&channel, &prepared)));
-        let (spawning, stdin) = spawned.inspect_err(|_| self.notify.close(run))?;
+        let (spawning, (stdin, terminal)) = spawned.inspect_err(|_| self.notify.close(run))?;
         self.keep_credentials(run, prepared);
         let pid = spawning.pid;
         // If the poll set accepts no more descriptors, the result is only known later, when the process is reaped.
@@ -179,7 +188,8 @@ impl Children {
         self.runs.insert(pid, run);
         self.trees.begin(run, pid, marker);
         self.trees.note_user(run, uid);
-        self.children.insert(run, Child::new(spawning, stdin));
+        self.terminals.extend(terminal.is_some().then_some(run));
+        self.children.insert(run, Child { stdin, terminal, ..Child::new(spawning) });
         self.remember_pid(run, pid);
         self.say_start(run, spec, pid);
         Ok(())
@@ -191,10 +201,10 @@ impl Children {
         spec: &InstanceSpec,
         marker: &str,
         (channel, prepared): (&Channel, &Prepared),
-    ) -> Result<(Spawning, Option<Rc<StdinPipe>>), SpawnError> {
+    ) -> Result<(Spawning, Ends), SpawnError> {
         let stdin = stdin::open(spec)?;
         self.open_sockets_to_start(spec)?;
-        let (stdout, stderr, reading) = self.open_output(run, spec, channel.matcher.as_ref())?;
+        let (stdout, stderr, reading, terminal) = self.open_streams(run, spec, channel.matcher.as_ref())?;
         let index = spec.index.to_string();
         let variables = channel.variables.iter().map(|(name, value)| (*name, value.as_str()));
         let sockets = sockets::inherited(&self.sockets, spec);
@@ -218,11 +228,15 @@ impl Children {
         };
         let of_path = prepared.stdin.as_ref().map(AsFd::as_fd);
         let reading_end = stdin.as_ref().map(|(reading, _)| reading.as_fd()).or(of_path).or(sockets.stdin);
-        let spawned = self.spawner.spawn_reading(&launch, reading_end);
+        let spawned = match &terminal {
+            Some((terminal, _)) => self.spawner.spawn_on_terminal(&launch, terminal.theirs()),
+            None => self.spawner.spawn_reading(&launch, reading_end),
+        };
         let pid = spawned.as_ref().ok().and_then(|spawning| u32::try_from(spawning.pid.0).ok());
         reading.into_iter().for_each(|reading| self.logs.bind(reading, pid));
         let spawning = spawned?;
-        Ok((spawning, stdin.map(|(_, pipe)| Rc::new(pipe))))
+        let (terminal, input) = terminal.unzip();
+        Ok((spawning, (stdin.map(|(_, pipe)| pipe).or(input).map(Rc::new), terminal)))
     }
 
     /// The user id that a process will run as; its notifications and orphans are recognized by it. A user that does
@@ -230,44 +244,6 @@ impl Children {
     fn uid_of(&mut self, process: &ProcessSpec) -> u32 {
         let user = process.user.as_ref().and_then(|user| self.spawner.accounts().uid(&user.user).ok());
         user.unwrap_or_else(|| nix::unistd::geteuid().as_raw())
-    }
-
-    /// Opens both output streams of a process; the pipes returned last are bound to it once it has a pid.
-    fn open_output(
-        &self,
-        run: RunId,
-        spec: &InstanceSpec,
-        matcher: Option<&ReadyMatcher>,
-    ) -> Result<(Output, Output, Vec<Unbound>), SpawnError> {
-        let mut unbound = Vec::new();
-        let stdout = self.open_stream(run, spec, (&spec.output.stdout, Source::Stdout), matcher, &mut unbound)?;
-        let stderr = match &spec.output.stderr {
-            Some(target) => self.open_stream(run, spec, (target, Source::Stderr), matcher, &mut unbound)?,
-            None => stdout.duplicate().map_err(no_pipe)?,
-        };
-        Ok((stdout, stderr, unbound))
-    }
-
-    fn open_stream(
-        &self,
-        run: RunId,
-        spec: &InstanceSpec,
-        (target, source): (&Target, Source),
-        matcher: Option<&ReadyMatcher>,
-        unbound: &mut Vec<Unbound>,
-    ) -> Result<Output, SpawnError> {
-        // A log that repeats output also has what goes nowhere else.
-        let repeated = || (*target == Target::Discard && self.logs.repeats_output()).then_some(&[][..]);
-        match (captured(target).or_else(repeated), target, source) {
-            (Some(sinks), ..) => {
-                let pipe = self.logs.open_pipe(run, spec, source, sinks, matcher.cloned()).map_err(no_pipe)?;
-                unbound.push(pipe.reading);
-                Ok(Output::Pipe(pipe.writing))
-            }
-            (None, Target::Inherit, Source::Stdout) => Ok(Output::DaemonStdout),
-            (None, Target::Inherit, Source::Stderr) => Ok(Output::DaemonStderr),
-            (None, ..) => Ok(Output::Null),
-        }
     }
 
     /// Adapts to a new configuration: forgets instances that no longer exist, and makes room for new ones.
@@ -400,6 +376,7 @@ impl Children {
         } else if let Some(error) = spawning.and_then(|spawning| self.spawn_error(run, *spawning, inputs)) {
             self.trees.end(run);
             self.credentials.remove(&run);
+            self.terminals.remove(&run);
             self.notify.close(run);
             inputs.push_back(Input::SpawnFailed { run, error: with_exit(error, exit) });
         } else {
@@ -415,7 +392,8 @@ impl Children {
             self.notify.close(run);
             inputs.push_back(Input::Exited { run, exit });
         }
-        self.children.remove(&run);
+        let ended = self.children.remove(&run);
+        ended.and_then(|child| child.terminal).into_iter().for_each(|terminal| terminal.end(exit));
         true
     }
 
@@ -437,6 +415,7 @@ impl Children {
             self.lost.remove(&run);
             self.trees.end(run);
             self.credentials.remove(&run);
+            self.hang_up(run);
             self.commands.forget(run);
             self.refused.forget(run);
         }
@@ -457,6 +436,7 @@ impl Children {
         self.unwatch_lost(run);
         self.lost.remove(&run);
         self.credentials.remove(&run);
+        self.hang_up(run);
         self.refused.forget(run);
         self.trees.disown(run);
         self.trees.forget_disowned(Some(Instant::now() + LOOKING));
@@ -474,9 +454,10 @@ impl Children {
 }
 
 impl Child {
-    fn new(spawning: Spawning, stdin: Option<Rc<StdinPipe>>) -> Child {
+    fn new(spawning: Spawning) -> Child {
         let (pid, spawning) = (spawning.pid, Some(Box::new(spawning)));
-        Child { pid, main: None, sent: None, stop_signal: None, suspended: None, spawning, stdin }
+        let (sent, stop_signal, suspended) = (None, None, None);
+        Child { pid, main: None, sent, stop_signal, suspended, spawning, stdin: None, terminal: None }
     }
 }
 

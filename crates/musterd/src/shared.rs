@@ -107,6 +107,8 @@ pub(crate) struct Shared {
     pub(crate) agenda: RefCell<Agenda<InstanceId>>,
     /// The commands that clients execute.
     pub(crate) execs: RefCell<Execs>,
+    /// Each client that is connected to a terminal has a copy.
+    pub(crate) shown_terminals: Rc<()>,
     /// Limits on what programs and clients can make the daemon log.
     pub(crate) limits: Limits,
     pub(crate) program_counters: RefCell<ProgramCounters>,
@@ -162,6 +164,7 @@ impl Shared {
             notifiers: Notifiers::default(),
             agenda: RefCell::default(),
             execs: RefCell::default(),
+            shown_terminals: Rc::default(),
             limits: limits.clone(),
             program_counters: RefCell::default(),
             announced: RefCell::default(),

@@ -19,6 +19,7 @@ fn examples() -> Vec<Route> {
         Route::ClearLogs { name: "web:0".to_owned() },
         Route::Stdin { name: "web:0".to_owned() },
         Route::Exec { name: "web:0".to_owned() },
+        Route::Terminal { name: "web:0".to_owned() },
         Route::Scale { name: "web".to_owned(), wait: second },
         Route::DaemonLog { query: log_query(LogStream::Both) },
         Route::Processes,

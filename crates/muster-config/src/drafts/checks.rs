@@ -2,7 +2,7 @@
 
 use muster_spec::{Authority, CheckSpec, HostPort, HttpCheck, Url};
 
-use crate::drafts::instance::read_command;
+use crate::drafts::command::read_command;
 use crate::field::Field;
 use crate::keys::{Reader, Table};
 use crate::value::Content;

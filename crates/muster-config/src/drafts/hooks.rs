@@ -5,7 +5,7 @@ use std::time::Duration;
 use muster_spec::{Hook, HookSpec, Hooks, Kind, Span, UserSpec};
 
 use crate::diagnostic::{Place, Report, Severity};
-use crate::drafts::instance::read_command;
+use crate::drafts::command::read_command;
 use crate::drafts::users::read_user;
 use crate::field::{Field, Owner};
 use crate::keys::{Reader, Table};

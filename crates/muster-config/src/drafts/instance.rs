@@ -15,6 +15,7 @@ use muster_spec::{
 };
 
 use crate::diagnostic::{Place, Report, Severity};
+use crate::drafts::command::read_command;
 use crate::drafts::environment::read_environment;
 use crate::drafts::hooks::HookDrafts;
 use crate::drafts::logs::{OutputDraft, Outputs};
@@ -27,11 +28,11 @@ use crate::drafts::rlimits::read_rlimits;
 use crate::drafts::secrets::SecretsDraft;
 use crate::drafts::sockets::{self, SocketDraft, read_sockets};
 use crate::drafts::stdin::{read_events, read_stdin};
+use crate::drafts::terminal::TerminalDraft;
 use crate::drafts::users::{read_user, read_user_name};
 use crate::env_dir;
 use crate::env_file::{self, Entries, named};
 use crate::field::{Field, Owner};
-use crate::value::Content;
 
 /// The state of an instance while its keys are read.
 #[derive(Default)]
@@ -51,6 +52,7 @@ pub(crate) struct Parts {
     stdin: Stdin,
     stdin_path: Option<PathBuf>,
     stdin_at: Option<Place>,
+    terminal: TerminalDraft,
     events: Vec<EventType>,
     feed: Vec<FeedKind>,
     events_at: Option<Place>,
@@ -109,6 +111,7 @@ impl Parts {
             secrets: SecretsDraft::of(&process.secrets, &process.credentials),
             stdin: process.stdin,
             stdin_path: process.stdin_path.clone(),
+            terminal: TerminalDraft::of(process.terminal.as_ref()),
             feed: process.feed.to_vec(),
             events: process.listener.as_ref().map_or_else(Vec::new, |listener| listener.events.clone()),
             listener_mode: process.listener.as_ref().map_or_else(ListenerMode::default, |listener| listener.mode),
@@ -126,6 +129,7 @@ impl Parts {
     pub(crate) fn process(&self, program: &str, daemons: &BTreeMap<String, (String, bool)>) -> ProcessSpec {
         let mut variables: BTreeMap<&str, Option<&str>> = BTreeMap::new();
         variables.extend(daemons.iter().map(|(name, (value, _))| (name.as_str(), Some(value.as_str()))));
+        variables.extend(self.terminal.spec.iter().map(|terminal| ("TERM", Some(terminal.term.as_str()))));
         for file in self.files.iter().chain(&self.directories) {
             variables.extend(file.iter().map(|(name, value)| (name.as_str(), value.as_deref())));
         }
@@ -151,6 +155,7 @@ impl Parts {
             privileges: self.privileges.spec,
             stdin: self.stdin,
             stdin_path: self.stdin_path.clone(),
+            terminal: self.terminal.spec.clone(),
             feed: self.feed.iter().copied().filter(|_| self.stdin == Stdin::Feed).collect(),
             listener: (self.stdin == Stdin::Events).then(|| self.listener(program).into()),
             sockets: self.socket_specs(),
@@ -185,7 +190,7 @@ impl Parts {
                 let events = PerStream { stdout: StreamEvents::NONE, ..output.events };
                 Cow::Owned(OutputSpec { events, ..output.clone() })
             }
-            _ => Cow::Borrowed(output),
+            _ => self.terminal.output(output).map_or(Cow::Borrowed(output), Cow::Owned),
         }
     }
 
@@ -193,6 +198,7 @@ impl Parts {
     pub(crate) fn check(&self, owner: Owner<'_>, report: &Report) {
         self.check_listener(owner, report);
         self.check_events(owner, report);
+        self.terminal.check(self.stdin, &self.output, owner, report);
         self.privileges.check(&self.command, owner, report);
         self.secrets.check(|name| self.setter_of(name), (&self.command, self.command_at), owner, report);
         for (command, at) in self.hooks.commands() {
@@ -200,7 +206,7 @@ impl Parts {
             sockets::check_names(command, at, None, (owner, report));
         }
         sockets::check_names(&self.command, self.command_at, Some(&self.sockets), (owner, report));
-        let has_input = self.stdin != Stdin::Nothing;
+        let has_input = self.stdin != Stdin::Nothing || self.terminal.spec.is_some();
         sockets::check(&self.sockets, self.ready.spec.as_ref(), has_input, (owner, report));
         for probe in &self.probes {
             probe.check(owner, report);
@@ -274,6 +280,10 @@ impl Parts {
             (self.stdin, self.stdin_path) = (stdin, path);
             self.stdin_at = Some(field.place());
         }
+    }
+
+    pub(crate) fn tty(&mut self, field: &Field<'_>) {
+        self.terminal.read(field);
     }
 
     pub(crate) fn events(&mut self, field: &Field<'_>) {
@@ -478,20 +488,6 @@ impl Parts {
     pub(crate) fn logs(&mut self, field: &Field<'_>) {
         self.output.read(field);
     }
-}
-
-/// Reads a program and its arguments, as text or as a list.
-pub(crate) fn read_command(field: &Field<'_>, example: &str) -> Option<Vec<String>> {
-    if !matches!(field.value.content, Content::Text(_) | Content::List(_)) {
-        field.expected_with_hint("text or a list of texts", example);
-        return None;
-    }
-    let words = field.words()?;
-    if words.first().is_none_or(String::is_empty) {
-        field.error_with_hint("is empty", "name the program to run first");
-        return None;
-    }
-    Some(words)
 }
 
 fn is_captured(output: &OutputSpec) -> bool {

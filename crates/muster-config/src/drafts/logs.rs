@@ -19,6 +19,8 @@ pub(crate) struct OutputDraft {
     pub(crate) spec: OutputSpec,
     pub(crate) stdout_at: Option<Place>,
     pub(crate) stderr_at: Option<Place>,
+    /// The same, if the program itself has it.
+    pub(crate) own_stderr_at: Option<Place>,
     /// The place of a key that makes events of stdout, or of stderr, if the program itself has one.
     pub(crate) events_at: [Option<Place>; 2],
     /// Rotation of stderr's files where it differs from stdout's.
@@ -80,6 +82,7 @@ impl OutputDraft {
 
     pub(crate) fn stderr(&mut self, field: &Field<'_>) {
         self.stderr_at = Some(field.place());
+        self.own_stderr_at = field.owner.program().map(|_| field.place());
         if field.value.literal() == Some("stdout") {
             self.spec.stderr = None;
         } else if let Some(target) = read_target(field) {

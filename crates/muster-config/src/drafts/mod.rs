@@ -5,6 +5,7 @@
 
 pub(crate) mod backoff;
 pub(crate) mod checks;
+pub(crate) mod command;
 pub(crate) mod control;
 pub(crate) mod daemon;
 pub(crate) mod depend;
@@ -35,6 +36,7 @@ pub(crate) mod source;
 pub(crate) mod start_delay;
 pub(crate) mod stdin;
 pub(crate) mod syslog;
+pub(crate) mod terminal;
 pub(crate) mod tls;
 pub(crate) mod users;
 pub(crate) mod watch;

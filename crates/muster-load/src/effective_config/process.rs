@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use muster_spec::arrange::Gather;
-use muster_spec::{Privileges, ProcessSpec, Scheduling, SocketOptions, SocketSpec};
+use muster_spec::{Privileges, ProcessSpec, Scheduling, SocketOptions, SocketSpec, TerminalSpec};
 use serde_json::{Map, Value, json};
 
 use super::user;
@@ -23,6 +23,7 @@ pub(super) fn put(keys: &mut Map<String, Value>, process: &ProcessSpec) {
     put("cpus", json!(cpus.as_ref().map(|cpus| cpus.to_string())));
     let path = process.stdin_path.as_ref().map(|path| format!(":{}", path.display()));
     put("stdin", json!(format!("{}{}", process.stdin.name(), path.unwrap_or_default())));
+    put("tty", process.terminal.as_ref().map_or(json!(false), terminal));
     let events = process.listener.iter().flat_map(|listener| &listener.events).map(|kind| kind.name());
     put("events", events.chain(process.feed.iter().map(|kind| kind.name())).collect());
     put("listener", json!(process.listener.as_ref().map(|listener| listener.mode.name())));
@@ -51,6 +52,11 @@ pub(super) fn put(keys: &mut Map<String, Value>, process: &ProcessSpec) {
     put("no_new_privileges", json!(no_new_privileges));
     put("securebits", securebits.names().collect());
     put("sockets", process.sockets.iter().map(socket).collect());
+}
+
+fn terminal(terminal: &TerminalSpec) -> Value {
+    let TerminalSpec { rows, columns, term } = terminal;
+    json!({"rows": rows, "cols": columns, "term": term})
 }
 
 /// The path of a file, as it is written where it may be missing.

@@ -7,7 +7,6 @@
 
 use std::io;
 use std::ops::{Deref, DerefMut};
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
@@ -111,7 +110,9 @@ impl Driver {
                     }
                 }
                 // No writer is left, and nothing remains to be read.
-                token if event.events() == EpollFlags::EPOLLHUP => self.close(token, moment),
+                token if event.events() == EpollFlags::EPOLLHUP && !self.is_terminal(token) => {
+                    self.close(token, moment)
+                }
                 token if self.park(token) => {}
                 token => drop(self.read_once(token, moment)?),
             }
@@ -178,6 +179,7 @@ impl Driver {
                 self.chores.push_back(Chore::Notify(notice));
             }
             Order::Resume(token) => self.watch(token),
+            Order::HangUp(run) => self.hang_up(run),
             Order::Settle(path) => self.chores.push_back(Chore::Settle(path)),
             Order::ChangePolicy(path, policy) => self.files.change_policy(&path, policy),
             Order::Reopen => {
@@ -241,8 +243,7 @@ impl Driver {
 
     /// Reads as much as the pipe holds now. Another process may still write to it, so its end is not awaited.
     fn drain_stream(&mut self, token: u64, moment: Moment) -> Flow<()> {
-        let Some(stream) = self.streams.get(&token) else { return Ok(()) };
-        let mut left = muster_sys::fd::readable(stream.pipe.as_fd()).unwrap_or(0);
+        let mut left = self.held_by_kernel(token);
         while left > 0
             && let Some(count) = self.read_once(token, moment)?
         {

@@ -94,6 +94,7 @@ impl HookSpec {
             refusal: None,
             stdin: Stdin::Nothing,
             stdin_path: None,
+            terminal: None,
             listener: None,
             sockets: Arc::default(),
             ..program.clone()

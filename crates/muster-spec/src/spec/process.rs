@@ -4,7 +4,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{CredentialSpec, FeedKind, ListenerSpec, Privileges, Rlimit, Scheduling, SecretSpec, SocketSpec, UserSpec};
+use super::{
+    CredentialSpec, FeedKind, ListenerSpec, Privileges, Rlimit, Scheduling, SecretSpec, SocketSpec, TerminalSpec,
+    UserSpec,
+};
 use crate::signal::SignalSet;
 
 /// Everything the kernel needs to execute a process.
@@ -49,6 +52,8 @@ pub struct ProcessSpec {
     pub feed: Arc<[FeedKind]>,
     /// The path of its standard input with [`Stdin::Fifo`] and [`Stdin::File`].
     pub stdin_path: Option<PathBuf>,
+    /// The terminal that is its standard input, output and error output, instead of pipes.
+    pub terminal: Option<TerminalSpec>,
     /// The events it gets with [`Stdin::Events`].
     pub listener: Option<Arc<ListenerSpec>>,
     /// Listening sockets that it inherits.
@@ -88,6 +93,7 @@ impl ProcessSpec {
             stdin: Stdin::Nothing,
             feed: Arc::default(),
             stdin_path: None,
+            terminal: None,
             listener: None,
             sockets: Arc::default(),
             ignore_signals: SignalSet::NONE,

@@ -86,7 +86,7 @@ pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
         Ok(Ended::With(end)) => Ok(Exit::OfCommand(end.code())),
         Ok(Ended::NotExecuted(code, message)) => Err(Failure::new(Exit::OfCommand(code), printable(&message))),
         Ok(Ended::NotRead) => Ok(Exit::OfCommand(NOT_READ)),
-        Ok(Ended::BySignal(_)) => Ok(Exit::OfCommand(BROKEN)),
+        Ok(Ended::BySignal(_) | Ended::Disconnected) => Ok(Exit::OfCommand(BROKEN)),
         Err(error) => {
             let message = format!("the connection to {} broke: {error}", session.client.target);
             Err(Failure::new(Exit::OfCommand(BROKEN), message).with_hint("the command gets SIGHUP"))

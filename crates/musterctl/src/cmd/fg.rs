@@ -1,20 +1,30 @@
 //! `musterctl fg`: shows a program's output and sends it what is typed.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 
-use muster_api::{LogFormat, LogQuery, Problem, ProblemKind, ProgramDetail, Route, State, visible};
+use muster_api::{LogFormat, LogQuery, Problem, ProblemKind, ProgramDetail, Route, State, TerminalSize, visible};
+use muster_exec::PROTOCOL;
+use muster_exec::frame::End;
 
 use crate::client::Client;
+use crate::exec::{Console, Ended, Talk, size};
 use crate::failure::{Exit, Failure};
+use crate::output::printable;
 use crate::session::Session;
 
 /// How much earlier output is shown first, for context.
 const LINES: u64 = 10;
 
+/// Switches off what a program that draws its screen may have left on in this terminal: the other screen, colours, mouse reports,
+/// marked pastes, keys of the keypad, a hidden cursor.
+const RESET: &[u8] =
+    b"\x1b[?1047l\x1b[0m\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?1l\x1b>\x1b[?25h\r\n";
+
 /// Show the output of a program as it arrives, and send it what you type.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Ctrl-C detaches and leaves the program running. Input is sent if the program has `stdin = \"pipe\"`.
+Ctrl-C detaches and leaves the program running. Input is sent if the program has `stdin = \"pipe\"`. If it has a terminal, `tty = true`, \
+that is connected to yours: every key is sent, also Ctrl-C, and Ctrl-] detaches.
 
 Examples:
   musterctl fg repl
@@ -32,6 +42,9 @@ pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
     if !matches!(detail.program.state, State::Running | State::Starting | State::Stopping) {
         let message = format!("{name} is not running: {}", detail.program.state);
         return Err(Failure::new(Exit::Failed, message).with_hint("`musterctl start` starts it"));
+    }
+    if detail.configuration["tty"].is_object() {
+        return connect(&name, session);
     }
     let query = LogQuery { lines: Some(LINES), follow: true, format: LogFormat::Raw, ..LogQuery::default() };
     let mut stream = session.client.follow(&Route::Logs { name: name.clone(), query })?;
@@ -60,6 +73,38 @@ pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
             Ok(()) => {}
         }
     }
+}
+
+/// Connects this terminal with that of a program, and shows its output as it is.
+fn connect(name: &str, session: &mut Session) -> Result<Exit, Failure> {
+    let is_raw = io::stdin().is_terminal() && session.out_is_terminal;
+    let size = size().filter(|_| is_raw).map(|(rows, columns)| TerminalSize { rows, columns });
+    let route = Route::Terminal { name: name.to_owned() };
+    let (mut connection, early) = session.client.upgrade(&route, PROTOCOL, &size)?;
+    if is_raw {
+        tell(&format!("musterctl: connected to the terminal of {name}; Ctrl-] detaches"));
+    }
+    let console = Console::enter(is_raw)
+        .map_err(|error| Failure::new(Exit::Failed, format!("cannot set up the terminal: {error}")))?;
+    let ended = Talk::as_guest(&mut connection, &early).run(&console);
+    if is_raw {
+        // If standard output is closed, there is nothing to reset.
+        let _ = io::stdout().write_all(RESET).and_then(|()| io::stdout().flush());
+    }
+    if let Ok(Ended::BySignal(signal)) = ended {
+        console.end_by(signal);
+        return Ok(Exit::Well);
+    }
+    drop(console);
+    match ended {
+        Ok(Ended::With(End::Code(code))) => tell(&format!("musterctl: {name} exited with status {code}")),
+        Ok(Ended::With(End::Signal(signal))) => tell(&format!("musterctl: {name} was killed by signal {signal}")),
+        Ok(Ended::NotExecuted(_, message)) => tell(&format!("musterctl: {name} has ended: {}", printable(&message))),
+        Ok(Ended::Disconnected) => tell(&format!("musterctl: detached, {name} goes on")),
+        Ok(Ended::NotRead | Ended::BySignal(_)) => {}
+        Err(error) => return Err(session.client.broken(error)),
+    }
+    Ok(Exit::Well)
 }
 
 /// A piece of output made safe for the terminal. An incomplete colour code at its end is shown as text.

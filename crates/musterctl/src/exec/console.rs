@@ -48,6 +48,11 @@ impl Console {
         i32::try_from(info.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok())
     }
 
+    /// Whether the terminal is raw.
+    pub(super) fn is_raw(&self) -> bool {
+        self.saved.is_some()
+    }
+
     /// The size of the terminal, if it is raw.
     pub(super) fn size_if_raw(&self) -> Option<(u16, u16)> {
         self.saved.as_ref().and_then(|_| size())

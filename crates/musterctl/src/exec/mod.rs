@@ -1,4 +1,4 @@
-//! The client's end of `exec`: standard input, output and signals to frames, and back.
+//! The client's end of `exec`, and of `fg` where the program has a terminal: standard input, output and signals to frames, and back.
 //!
 //! One thread and one poll(2). The connection is read only when all output before it was written, so a reader that stops
 //! stops the command. It is written without waiting for it, which cannot block: at most [`WINDOW`] bytes of input are
@@ -9,7 +9,7 @@ mod console;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use muster_exec::WINDOW;
 use muster_exec::frame::{Decoder, End, Frame, Side};
@@ -27,8 +27,14 @@ const PIECE: usize = 16 * 1024;
 /// What a descriptor takes without blocking when poll(2) says that it takes something: PIPE_BUF.
 const AT_ONCE: usize = 4096;
 
+/// How long a program may take to draw its screen for a new client. Until then it may have another size than the client's.
+const REDRAWING: Duration = Duration::from_secs(1);
+
 /// How long the rest of a TLS record may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The key that detaches from a program: ctrl-], as in telnet.
+const DISCONNECTS: u8 = 0x1d;
 
 /// How talking to the daemon ended.
 #[derive(Debug)]
@@ -41,6 +47,8 @@ pub(crate) enum Ended {
     NotRead,
     /// A signal ends this process.
     BySignal(Signal),
+    /// The user disconnected, and the program goes on.
+    Disconnected,
 }
 
 /// The connection, and what is under way.
@@ -52,6 +60,10 @@ pub(crate) struct Talk<'a> {
     /// How much more input may be sent; nothing once its end was.
     window: usize,
     reads_input: bool,
+    /// Whether it is connected to a program, which goes on without it: no signal is passed on, and no end of input.
+    is_guest: bool,
+    /// When a guest sends its size at the latest.
+    size_due: Option<Instant>,
     was_asked_to_end: bool,
     end: Option<Ended>,
 }
@@ -67,18 +79,31 @@ impl<'a> Talk<'a> {
             pending: VecDeque::new(),
             window: WINDOW,
             reads_input,
+            is_guest: false,
+            size_due: None,
             was_asked_to_end: false,
             end: None,
         }
     }
 
+    /// Begins with the bytes received so far from the terminal of a program.
+    pub(crate) fn as_guest(connection: &'a mut Connection, early: &[u8]) -> Talk<'a> {
+        Talk { is_guest: true, ..Talk::new(connection, early, true) }
+    }
+
     /// Talks until the command has ended. An error is a connection that broke.
     pub(crate) fn run(mut self, console: &Console) -> io::Result<Ended> {
-        if let Some((rows, columns)) = console.size_if_raw() {
-            self.send(&Frame::Resize { rows, columns });
+        match self.is_guest {
+            true => self.size_due = console.is_raw().then(|| Instant::now() + REDRAWING),
+            false => self.send_size(console),
         }
         loop {
             self.take_frames()?;
+            // A program that draws its screen has drawn it in another size, for this client to see all of it.
+            if self.size_due.is_some_and(|due| !self.pending.is_empty() || due <= Instant::now()) {
+                self.size_due = None;
+                self.send_size(console);
+            }
             if self.pending.is_empty()
                 && let Some(end) = self.end.take()
             {
@@ -96,9 +121,15 @@ impl<'a> Talk<'a> {
             if ready.connection {
                 self.receive()?;
             }
-            if ready.input {
-                self.take_input()?;
+            if ready.input && !self.take_input(console)? {
+                return Ok(Ended::Disconnected);
             }
+        }
+    }
+
+    fn send_size(&mut self, console: &Console) {
+        if let Some((rows, columns)) = console.size_if_raw() {
+            self.send(&Frame::Resize { rows, columns });
         }
     }
 
@@ -122,7 +153,9 @@ impl<'a> Talk<'a> {
         let output = add(!may_read, to, PollFlags::POLLOUT);
         let connection = add(may_read, self.connection.as_fd(), PollFlags::POLLIN);
         let input = add(self.reads_input && self.window > 0, stdin.as_fd(), PollFlags::POLLIN);
-        match poll(&mut fds, PollTimeout::NONE) {
+        let left = self.size_due.map(|due| due.saturating_duration_since(Instant::now()) + Duration::from_millis(1));
+        let timeout = left.and_then(|left| PollTimeout::try_from(left).ok()).unwrap_or(PollTimeout::NONE);
+        match poll(&mut fds, timeout) {
             Ok(_) => {}
             Err(Errno::EINTR) => return Ok(Ready::default()),
             Err(error) => return Err(error.into()),
@@ -190,34 +223,41 @@ impl<'a> Talk<'a> {
         }
     }
 
-    fn take_input(&mut self) -> io::Result<()> {
+    /// False if the user disconnected.
+    fn take_input(&mut self, console: &Console) -> io::Result<bool> {
         let mut piece = [0; PIECE];
         let most = self.window.min(PIECE);
         match nix::unistd::read(io::stdin(), &mut piece[..most]) {
             // A terminal that was hung up is an error.
             Ok(0) | Err(Errno::EIO) => {
                 self.reads_input = false;
-                self.send(&Frame::Eof);
+                if !self.is_guest {
+                    self.send(&Frame::Eof);
+                }
             }
             Ok(count) => {
-                self.window -= count;
-                self.send(&Frame::Stdin(piece[..count].to_vec()));
+                let typed = &piece[..count];
+                let has_key = self.is_guest && console.is_raw();
+                let end = typed.iter().position(|&byte| has_key && byte == DISCONNECTS);
+                let sent = &typed[..end.unwrap_or(count)];
+                if !sent.is_empty() {
+                    self.window -= sent.len();
+                    self.send(&Frame::Stdin(sent.to_vec()));
+                }
+                return Ok(end.is_none());
             }
             Err(Errno::EINTR | Errno::EAGAIN) => {}
             Err(error) => return Err(error.into()),
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Passes signals on to the command. Returns the one that ends this process: the second SIGTERM, or a hangup.
     fn take_signals(&mut self, console: &Console) -> Option<Signal> {
         while let Some(signal) = console.next_signal() {
             match signal {
-                Signal::SIGWINCH => {
-                    if let Some((rows, columns)) = console.size_if_raw() {
-                        self.send(&Frame::Resize { rows, columns });
-                    }
-                }
+                Signal::SIGWINCH => self.send_size(console),
+                signal if self.is_guest => return Some(signal),
                 Signal::SIGHUP => return Some(signal),
                 Signal::SIGTERM if self.was_asked_to_end => return Some(signal),
                 signal => {

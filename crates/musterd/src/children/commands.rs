@@ -125,7 +125,7 @@ impl Children {
         self.trees.begin(id, pid, marker);
         self.trees.note_user(id, uid);
         // Its exit says whether it was executed, so its start is not watched.
-        self.children.insert(id, Child::new(spawning, None));
+        self.children.insert(id, Child::new(spawning));
         let (tell, ended) = oneshot::channel();
         self.commands.begin(id, tell);
         ended

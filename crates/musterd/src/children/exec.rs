@@ -52,7 +52,7 @@ impl Children {
     }
 }
 
-fn no_terminal(error: std::io::Error) -> SpawnError {
+pub(super) fn no_terminal(error: std::io::Error) -> SpawnError {
     let message = format!("cannot open a terminal: {error}");
     SpawnError { step: SpawnStep::Prepare, errno: error.raw_os_error().unwrap_or(0), message }
 }

@@ -1,4 +1,4 @@
-//! The standard input of a program with `stdin = "pipe"`, or of an event listener.
+//! The standard input of a program with `stdin = "pipe"` or `tty`, or of an event listener.
 //!
 //! The daemon keeps the writing end open as long as the main process lives, so the program sees an end of file only
 //! when it is stopping anyway. Writers take turns, so their input is not mixed. A program that does not read delays
@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 
 use super::{Children, no_pipe};
 
-/// The writing end of one run's pipe.
+/// The writing end of one run's pipe, or of its terminal.
 pub(crate) struct StdinPipe {
     writing: Watched<OwnedFd>,
     turn: Mutex<()>,
@@ -43,7 +43,7 @@ pub(super) fn open(spec: &InstanceSpec) -> Result<Option<(OwnedFd, StdinPipe)>, 
 }
 
 impl Children {
-    /// The writing end of a run's standard input, if that is a pipe.
+    /// The writing end of a run's standard input, if that is a pipe or a terminal.
     pub(crate) fn stdin_of(&self, run: RunId) -> Option<Rc<StdinPipe>> {
         self.children.get(&run).and_then(|child| child.stdin.clone())
     }
@@ -60,6 +60,16 @@ impl StdinPipe {
     pub(super) fn open() -> io::Result<(OwnedFd, StdinPipe)> {
         let (reading, writing) = fd::input_pipe()?;
         Ok((reading, StdinPipe { writing: Watched::for_writing(writing)?, turn: Mutex::new(()) }))
+    }
+
+    /// The daemon's end of a terminal, for writing. Must be called within the runtime.
+    pub(super) fn of_terminal(ours: OwnedFd) -> io::Result<StdinPipe> {
+        Ok(StdinPipe { writing: Watched::for_writing(ours)?, turn: Mutex::new(()) })
+    }
+
+    /// The descriptor that is written to.
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.writing.get_ref().as_fd()
     }
 
     /// Writes what there is room for, and returns how much that was. An error if the program has closed it.

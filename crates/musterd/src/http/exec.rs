@@ -27,14 +27,7 @@ pub(super) async fn upgrade(
     name: &str,
     body: &[u8],
 ) -> Result<Answer, Problem> {
-    if let Some(header) = OF_BROWSERS.iter().find(|&header| headers.contains_key(header)) {
-        let detail = format!("a browser may not execute commands: the request has the header {header}");
-        return Err(Problem::new(ProblemKind::NotAllowed, detail));
-    }
-    if !asks_for_upgrade(headers) {
-        let detail = format!("the request needs the headers Connection: Upgrade and Upgrade: {PROTOCOL}");
-        return Err(Problem::new(ProblemKind::UpgradeRequired, detail).with_hint("`musterctl exec` sends them"));
-    }
+    check_upgrade(headers, "execute commands", "`musterctl exec` sends them")?;
     let body: Option<ExecBody> = request_body::parse(body)?;
     let body = body.ok_or_else(|| Problem::new(ProblemKind::BadBody, "the request has no body"))?;
     let (attached, command) = operations::exec::begin(shared, (client, &seat.peer), name, body).await?;
@@ -44,12 +37,30 @@ pub(super) async fn upgrade(
             let _ = relay::serve(stream, &early, command, async |signal| attached.signal(signal).await).await;
         })
     });
+    Ok(switch(seat, take_over))
+}
+
+/// Whether the connection may become one of frames. `deed` is what a browser may not do.
+pub(super) fn check_upgrade(headers: &HeaderMap, deed: &str, hint: &str) -> Result<(), Problem> {
+    if let Some(header) = OF_BROWSERS.iter().find(|&header| headers.contains_key(header)) {
+        let detail = format!("a browser may not {deed}: the request has the header {header}");
+        return Err(Problem::new(ProblemKind::NotAllowed, detail));
+    }
+    if !asks_for_upgrade(headers) {
+        let detail = format!("the request needs the headers Connection: Upgrade and Upgrade: {PROTOCOL}");
+        return Err(Problem::new(ProblemKind::UpgradeRequired, detail).with_hint(hint));
+    }
+    Ok(())
+}
+
+/// The response after which the connection is handed over.
+pub(super) fn switch(seat: &Seat, take_over: TakeOver) -> Answer {
     *seat.take_over.borrow_mut() = Some(take_over);
     let mut answer = Response::new(Body::whole(""));
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     answer.headers_mut().insert(UPGRADE, HeaderValue::from_static(PROTOCOL));
-    Ok(answer)
+    answer
 }
 
 fn asks_for_upgrade(headers: &HeaderMap) -> bool {

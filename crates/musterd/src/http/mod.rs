@@ -31,6 +31,7 @@ mod source_metrics;
 mod state_metrics;
 mod states;
 mod stats;
+mod terminal;
 mod trace;
 mod view;
 mod web;

@@ -17,7 +17,7 @@ use tracing::debug;
 use super::cors::Cors;
 use super::{
     action, admission, config, debug, events, exec, logs, logtail, metrics, page, processes, queries, schedule,
-    session, simulate, stats, trace, web, xmlrpc,
+    session, simulate, stats, terminal, trace, web, xmlrpc,
 };
 use crate::access::reader;
 use crate::operations;
@@ -220,6 +220,7 @@ impl Asked<'_> {
                 Ok(response::json(StatusCode::OK, &StdinReport { written }))
             }
             Route::Exec { name } => exec::upgrade(shared, (client, seat), headers, &name, body).await,
+            Route::Terminal { name } => terminal::upgrade(shared, (client, seat), headers, &name, body).await,
             Route::Healthz | Route::Livez => Ok(response::json(StatusCode::OK, &Alive { alive: true })),
             Route::Readyz => queries::readiness(shared, client.may(Right::Metrics)).await,
             Route::Metrics => Ok(metrics::metrics(shared)),

@@ -10,3 +10,4 @@ pub(crate) mod schedule;
 pub(crate) mod select;
 pub(crate) mod stdin;
 pub(crate) mod supervisord;
+pub(crate) mod terminal;

@@ -32,7 +32,7 @@ fn pipe_of(shared: &Shared, name: &str) -> Result<Rc<StdinPipe>, Problem> {
     if let Some(path) = &instance.spec().process.stdin_path {
         return Err(none(format!("{name} reads {}", path.display())).with_hint("write to that path"));
     }
-    if instance.spec().process.stdin == Stdin::Nothing {
+    if instance.spec().process.stdin == Stdin::Nothing && instance.spec().process.terminal.is_none() {
         return Err(none(format!("{name} reads /dev/null"))
             .with_hint("stdin = \"pipe\" in its configuration lets clients write to it"));
     }
