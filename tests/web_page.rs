@@ -128,6 +128,7 @@ fn rows_are_those_of_the_original() {
 #[test]
 fn another_site_cannot_act() {
     let server = Supervisord::ours("[program:cat]\ncommand=cat\nstartsecs=0\n");
+    wait_until("cat runs", || server.state("cat") == "RUNNING");
     let send = |method: &str, headers: &[&str]| {
         let head = headers.iter().map(|header| format!("{header}\r\n")).collect::<String>();
         let (path, body) = match method {
