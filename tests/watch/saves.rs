@@ -184,13 +184,14 @@ fn a_checkout_of_five_thousand_files_is_one_restart() {
 fn nothing_wakes_the_daemon_while_no_file_changes() {
     let tree = Tree::new();
     (0..100).for_each(|number| fs::create_dir(tree.at(&format!("d{number}"))).expect("it is ours"));
-    let programs: String =
-        (0..20).map(|number| web(&tree, "watch = [\"@/**/*.py\"]").replace("web]", &format!("web{number}]"))).collect();
+    let programs: String = (0..100)
+        .map(|number| web(&tree, "watch = [\"@/**/*.py\"]").replace("web]", &format!("web{number}]")))
+        .collect();
     let mut daemon = setting(programs).start();
-    wait_until("the files are watched", || looks(&daemon) >= 20);
+    wait_until("the files are watched", || looks(&daemon) >= 100);
     tree.write("d7/new.py", "1");
-    daemon.log.wait_for_many(1, "web19", "watched files have changed");
-    daemon.wait_for_state("web19", "RUNNING");
+    daemon.log.wait_for_many(1, "web99", "watched files have changed");
+    daemon.wait_for_state("web99", "RUNNING");
     let switches = || -> u64 {
         let counted = harness::find(daemon.pid()).and_then(|process| process.status("voluntary_ctxt_switches"));
         counted.and_then(|count| count.parse().ok()).expect("the daemon is there")

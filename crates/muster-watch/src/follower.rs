@@ -202,11 +202,11 @@ impl Follower {
         }
     }
 
-    /// When something is to be done, at the latest.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
+    /// When something is to be done, at the latest. Looks wait if there may not be one more.
+    pub(crate) fn deadline(&self, may_look: bool) -> Option<Instant> {
         let rested = |at: Instant| self.rests_until.map_or(at, |until| until.max(at));
         let held = self.pending.as_ref().map(|change| self.allowed_at().unwrap_or(change.at));
-        if self.is_looking() {
+        if self.is_looking() || !may_look {
             return held.into_iter().chain(self.overdue_at()).min();
         }
         let quiet = self.quiet_at().map(rested);

@@ -13,6 +13,9 @@ use crate::follower::{Change, Follower};
 use crate::look::{Look, Looked, Place, Source};
 use crate::queue::{Kind, Queue, Report, Token};
 
+/// The most looks at a time, those included that hang; the others wait.
+pub const MOST_LOOKS: usize = 32;
+
 /// The places of one directory, each with the number of its program.
 type Places = Vec<(u64, Place)>;
 
@@ -100,13 +103,14 @@ impl Followers {
 
     /// When something is to be done, at the latest.
     pub fn deadline(&self) -> Option<Instant> {
-        self.followers.values().filter_map(Follower::deadline).min()
+        let may_look = self.looks < MOST_LOOKS;
+        self.followers.values().filter_map(|follower| follower.deadline(may_look)).min()
     }
 
     /// The looks that threads have to make now, each with the number of its program.
     pub fn begin_looks(&mut self, now: Instant, queue: Option<&Queue>) -> Vec<(u64, Look)> {
         let begun = self.followers.iter_mut().filter_map(|(number, one)| Some((*number, one.begin_look(now, queue)?)));
-        let begun: Vec<_> = begun.collect();
+        let begun: Vec<_> = begun.take(MOST_LOOKS - self.looks.min(MOST_LOOKS)).collect();
         self.looks += begun.len();
         begun
     }

@@ -18,7 +18,7 @@ pub mod pattern;
 mod queue;
 
 pub use follower::Change;
-pub use followers::{Followers, Told};
+pub use followers::{Followers, MOST_LOOKS, Told};
 pub use look::{Look, Looked, Source};
 pub use pattern::Patterns;
 pub use queue::{Queue, Ready, Report};

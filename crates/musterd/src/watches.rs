@@ -15,7 +15,7 @@ use muster_logging::limit::{DAEMON, Notice, unless_none};
 use muster_server::turn_clock::spawn;
 use muster_spec::{InstanceSpec, ProcessSpec, ProgramSpec, Span, SpawnError, WatchPath, WatchSpec};
 use muster_sys::spawn::DEFAULT_PATH;
-use muster_watch::{Change, Followers, Look, Looked, Patterns, Queue, Ready, Report, Source, Told};
+use muster_watch::{Change, Followers, Look, Looked, MOST_LOOKS, Patterns, Queue, Ready, Report, Source, Told};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
@@ -23,13 +23,11 @@ use crate::reload::watch::reload_for_files;
 use crate::shared::{Order, Shared};
 use crate::thread_limit::ThreadLimit;
 
-/// Maximum number of threads that look; one that hangs counts.
-const MOST_THREADS: usize = 32;
 /// A flood of reports is taken in pieces: this many reads, each of some hundred reports at most, in a period.
 const READS: u32 = 16;
 const PERIOD: Duration = Duration::from_millis(10);
 
-static THREADS: ThreadLimit = ThreadLimit::at_most(MOST_THREADS);
+static THREADS: ThreadLimit = ThreadLimit::at_most(MOST_LOOKS);
 
 /// A look that has ended; without a result if its thread could not be started or has failed.
 type Ended = (u64, Option<Looked>);
@@ -220,13 +218,13 @@ fn executables(process: &ProcessSpec) -> Vec<PathBuf> {
 fn begin(shared: &Shared, number: u64, look: Look, tell: &mpsc::UnboundedSender<Ended>) {
     let ending = Ending { number, looked: None, tell: tell.clone() };
     let Some(counted) = THREADS.count() else {
-        return complain(shared, DAEMON, &format!("{MOST_THREADS} earlier looks at watched files have not returned"));
+        return complain(shared, DAEMON, &format!("{MOST_LOOKS} earlier looks at watched files have not returned"));
     };
     let thread = std::thread::Builder::new().name("watch".to_owned()).stack_size(256 * 1024);
     let begun = thread.spawn(move || {
-        let _counted = counted;
-        // As a whole: it is dropped by the thread.
+        // As a whole: it is dropped by the thread, after the count, so that the next look has room.
         let mut ending = ending;
+        let _counted = counted;
         ending.looked = Some(look.run());
     });
     if let Err(error) = begun {

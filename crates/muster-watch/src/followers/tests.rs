@@ -254,3 +254,28 @@ fn a_reload_during_a_look_begins_anew_and_is_no_change() {
     stage.after(1000 * MS);
     stage.said(&["a.rs"]);
 }
+
+#[test]
+fn further_looks_wait_for_their_turn_without_a_timer() {
+    let mut stage = Stage::of(&["*.py"], |_| {});
+    let source = stage.followers.followers.values().next().map(|follower| follower.sources[0].clone()).unwrap();
+    let program = |number: usize| (format!("p{number}"), WatchSpec::of(Vec::new()), vec![source.clone()]);
+    stage.followers.adopt(stage.now, (0..100).map(program).collect(), Some(&stage.queue));
+    let mut made = 0;
+    loop {
+        let looks = stage.followers.begin_looks(stage.now, Some(&stage.queue));
+        if looks.is_empty() {
+            break;
+        }
+        assert_eq!(looks.len(), MOST_LOOKS.min(100 - made));
+        assert!(looks.len() < MOST_LOOKS || stage.followers.deadline().is_none());
+        for (number, look) in looks {
+            assert!(stage.followers.end_look(stage.now, number, Some(look.run()), Some(&stage.queue)).is_some());
+            made += 1;
+        }
+    }
+    assert_eq!((made, stage.followers.deadline()), (100, None));
+    stage.write("a.py");
+    stage.after(1000 * MS);
+    assert_eq!(stage.said.len(), 100);
+}
