@@ -99,9 +99,16 @@ fn python_writes_line_by_line_as_on_any_terminal() {
     assert_eq!((answer.status, answer.json()["written"].as_u64()), (200, Some(6)), "{answer:?}");
     wait_until("it has read a line", || output(&daemon).ends_with("got typed\n"));
     assert_eq!(output(&daemon), format!("{expected}got typed\n"), "input is not echoed");
+    // A terminal that does not know its size shows it as well.
+    let (unknown, device) = Terminal::open(None);
+    let mut command = in_front_of(&device, &["--wait"], &daemon.ctl_command(&["fg", "web"]));
+    let _child = Running(command.env("TERM", "xterm").spawn().expect("setsid is installed"));
+    unknown.shows("Ctrl-] detaches");
     let shown = &daemon.client.get("/v1/config").json()["programs"]["web"]["tty"];
     assert_eq!(shown, &serde_json::json!({"rows": 24, "cols": 80, "term": "xterm"}));
     assert_eq!(daemon.client.get("/v1/programs/web").json()["configuration"]["tty"], *shown);
+    assert_eq!(daemon.client.request("POST", "/v1/programs/web/stdin", "again\n").status, 200);
+    unknown.shows("got again\r\n");
 }
 
 #[test]

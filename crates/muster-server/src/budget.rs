@@ -143,6 +143,24 @@ mod tests {
     }
 
     #[test]
+    fn terminals_and_their_clients_are_counted() {
+        let spec = |terminal| InstanceSpec {
+            name: "web".to_owned(),
+            index: 0,
+            process: ProcessSpec { terminal, ..ProcessSpec::of(vec!["true".to_owned()]) },
+            output: OutputSpec::default().into(),
+            ready: None,
+            start_timeout: InstanceSpec::START_TIMEOUT,
+            watchdog: None,
+            memory_max: None,
+            probes: Vec::new(),
+            hooks: muster_spec::Hooks::default(),
+        };
+        let (without, with) = (spec(None), spec(Some(muster_spec::TerminalSpec::default())));
+        assert_eq!(needed([&with, &with]) - needed([&without, &without]), 2 * TERMINAL + MOST_SHOWN * SHOWN);
+    }
+
+    #[test]
     fn somebody_can_always_connect() {
         let fewest = Budget { connections: 4, followers: 1, listeners: 1, searches: 1, answers: 32 };
         assert_eq!(Budget::of(0, [], 0), fewest);

@@ -78,7 +78,11 @@ pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
 /// Connects this terminal with that of a program, and shows its output as it is.
 fn connect(name: &str, session: &mut Session) -> Result<Exit, Failure> {
     let is_raw = io::stdin().is_terminal() && session.out_is_terminal;
-    let size = size().filter(|_| is_raw).map(|(rows, columns)| TerminalSize { rows, columns });
+    let size = is_raw.then(|| {
+        // A serial line may not know its size.
+        let (rows, columns) = size().unwrap_or((24, 80));
+        TerminalSize { rows, columns }
+    });
     let route = Route::Terminal { name: name.to_owned() };
     let (mut connection, early) = session.client.upgrade(&route, PROTOCOL, &size)?;
     if is_raw {
