@@ -83,6 +83,8 @@ struct Watched {
     awaits_contact: bool,
     run: Option<Run>,
     batch: Option<usize>,
+    /// Its own rank in the configuration that orders its stop.
+    stops_at: i64,
 }
 
 impl Watched {
@@ -100,6 +102,7 @@ impl Watched {
             awaits_contact: false,
             run: None,
             batch: None,
+            stops_at: program.rank(),
         }
     }
 

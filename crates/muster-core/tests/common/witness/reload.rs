@@ -11,6 +11,7 @@ impl Witness {
         let (boots_again, mut lowered) = (self.boots_again, Vec::new());
         let mut left: BTreeSet<usize> = (0..self.watched.len()).collect();
         let kinship = Arc::new(Kinship::of(&programs));
+        let ranks: Vec<i64> = self.watched.iter().map(|one| one.program.rank()).collect();
         let turns = if boots_again { self.serial_turns() } else { None };
         let (mut changes, mut additional) = (Vec::new(), Vec::new());
         // Whether an instance of the program is to be up, by what was there before.
@@ -96,6 +97,12 @@ impl Witness {
         }
         let all: Vec<usize> = removed.iter().chain(&restarted).chain(&lowered).copied().collect();
         self.begin_batch(&all, true);
+        // They stop in the order of the configuration before, which one that had been removed and returns left earlier.
+        self.watched
+            .iter_mut()
+            .zip(ranks)
+            .filter(|(one, _)| one.batch == Some(self.batches.len() - 1))
+            .for_each(|(one, rank)| one.stops_at = rank);
         self.batches.iter_mut().last().into_iter().for_each(|batch| {
             batch.order = Arc::clone(&old);
             batch.turns.clone_from(&turns);
