@@ -148,6 +148,7 @@ mod tests {
             name: "web".to_owned(),
             index: 0,
             process: ProcessSpec { terminal, ..ProcessSpec::of(vec!["true".to_owned()]) },
+            variable_files: std::sync::Arc::default(),
             output: OutputSpec::default().into(),
             ready: None,
             start_timeout: InstanceSpec::START_TIMEOUT,

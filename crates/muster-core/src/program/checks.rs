@@ -265,13 +265,18 @@ impl Instance {
     /// Publishes that a run with probes or a readiness rule became ready or is no longer. A run without any is ready
     /// when RUNNING.
     pub(super) fn note_readiness(&mut self, turn: &mut Turn<'_>) {
+        self.note_readiness_of(turn, false);
+    }
+
+    /// The same for a run that may have had checks until now.
+    pub(super) fn note_readiness_of(&mut self, turn: &mut Turn<'_>, had_checks: bool) {
         let is_ready = self.ready() == Readiness::Ready;
         let Some(run) = &mut self.run else { return };
         if std::mem::replace(&mut run.was_ready_now, is_ready) == is_ready {
             return;
         }
         run.was_ready |= is_ready;
-        if run.checks.is_some() || self.spec.ready.is_some() {
+        if had_checks || run.checks.is_some() || run.spec.ready.is_some() {
             turn.effects.push_back(Effect::Publish(Event::Ready { instance: self.id, run: run.id, is_ready }));
             self.tell_change(turn);
         }

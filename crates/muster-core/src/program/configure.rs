@@ -6,6 +6,7 @@ use muster_spec::{InstanceSpec, ProgramSpec, Recycle};
 
 use super::Instance;
 use crate::effect::Effect;
+use crate::event::Event;
 use crate::health::{Checks, Health};
 use crate::plan::{Difference, difference};
 use crate::program::Turn;
@@ -92,10 +93,23 @@ impl Instance {
         if run.checks.is_some() {
             turn.effects.push_back(Effect::StopProbes { run: run.id });
         }
-        run.health = checks.as_ref().map_or(Health::Unknown, |checks| checks.health(&self.spec));
-        run.checks = checks;
+        let had_checks = std::mem::replace(&mut run.checks, checks).is_some();
         self.start_checks(turn);
-        self.note_readiness(turn);
+        self.note_new_probes(turn, had_checks);
+    }
+
+    /// Publishes how the results that count under new probes differ from those before. A probe that failed may be gone.
+    fn note_new_probes(&mut self, turn: &mut Turn<'_>, had_checks: bool) {
+        let Some(run) = &mut self.run else { return };
+        let health = run.checks.as_ref().map_or(Health::Unknown, |checks| checks.health(&self.spec));
+        let was = std::mem::replace(&mut run.health, health);
+        // That there is no result yet is no event.
+        if was != health && health != Health::Unknown {
+            let (run, probe, detail) = (run.id, 0, "the other probes are no longer configured".to_owned());
+            turn.effects.push_back(Effect::Publish(Event::Health { instance: self.id, run, health, probe, detail }));
+        }
+        self.note_readiness_of(turn, had_checks);
+        self.tell_change(turn);
     }
 
     /// Its program is no longer configured: it is kept until its last process is gone.

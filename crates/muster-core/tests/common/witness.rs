@@ -12,8 +12,9 @@ use muster_core::{
     stop::KILL_RETRY,
 };
 use muster_spec::{
-    DependencyCondition, Goal, InstanceId, InstanceSpec, Judged, Kind, Leftovers, Limit, OnFailure, ProgramSpec,
-    RestartWhen, RunId, ShutdownOrder, Signal, SignalScope, StartOn, State, StopKill, StopStep, WatchAction,
+    DependencyCondition, Goal, InstanceId, InstanceSpec, Judged, Kind, Leftovers, Limit, OnFailure, ProbeSpec,
+    ProgramSpec, RestartWhen, RunId, ShutdownOrder, Signal, SignalScope, StartOn, State, StopKill, StopStep,
+    WatchAction,
 };
 
 use crate::common::kinship::Kinship;
@@ -83,6 +84,8 @@ struct Watched {
     awaits_contact: bool,
     run: Option<Run>,
     batch: Option<usize>,
+    /// Its own rank in the configuration that orders its stop.
+    stops_at: i64,
 }
 
 impl Watched {
@@ -100,6 +103,7 @@ impl Watched {
             awaits_contact: false,
             run: None,
             batch: None,
+            stops_at: program.rank(),
         }
     }
 
@@ -109,11 +113,16 @@ impl Watched {
         shortened.unwrap_or_else(|| Arc::clone(&self.steps))
     }
 
+    /// Whether there are events about its readiness. A run has the readiness rule that its process was made for.
+    fn has_to_say(&self) -> bool {
+        self.run.as_ref().map_or(&self.spec, |run| &run.spec).ready.is_some() || !self.spec.probes.is_empty()
+    }
+
     fn meets(&self, condition: DependencyCondition) -> bool {
         let is_failing = self.run.as_ref().is_some_and(|run| run.is_failing);
         let is_up = self.state == State::Running && self.is_wanted && !is_failing;
         let is_done = self.state == State::Exited && self.last_success;
-        let has_to_say = self.spec.ready.is_some() || !self.spec.probes.is_empty();
+        let has_to_say = self.has_to_say();
         // A client of one that waits for clients is taken.
         let is_up = is_up || self.awaits_contact && self.is_wanted;
         match condition {

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use muster_core::{Event, Health, Input, Readiness, StopCause};
+use muster_core::{Awaited, Event, Health, Input, Readiness, StopCause};
 use muster_spec::{
-    CheckSpec, HostPort, MemoryLimit, OnFailure, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, RestartWhen, Signal,
+    CheckSpec, DependencyCondition, HostPort, MemoryLimit, OnFailure, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec,
+    RestartWhen, Rolling, Signal,
 };
 
-use crate::common::programs::{ms, notifying, probe, probed, program, quick, s, when, with};
+use crate::common::programs::{ms, needs, notifying, probe, probed, program, quick, s, several, when, with};
 use crate::stage::Stage;
 
 fn ready(stage: &Stage, name: &str) -> Readiness {
@@ -24,7 +25,11 @@ fn last_cause(stage: &Stage, name: &str) -> Option<String> {
 }
 
 fn live(probes: ProbeSpec) -> Stage {
-    Stage::booted([probed(quick("web"), &[probes])])
+    live_all(&[probes])
+}
+
+fn live_all(probes: &[ProbeSpec]) -> Stage {
+    Stage::booted([probed(quick("web"), probes)])
 }
 
 /// Lets the probe fail until the threshold is reached.
@@ -419,4 +424,69 @@ fn too_much_memory_may_stop_the_program_or_do_nothing() {
     exceeds(&mut stage);
     stage.did_nothing();
     stage.stands("web RUNNING");
+}
+
+#[test]
+fn a_reload_without_the_probe_that_failed_makes_a_run_healthy_and_ends_the_wait_for_that() {
+    let port = probe("port", ProbeKind::Liveness);
+    let disk = ProbeSpec { on_failure: OnFailure::None, failure_threshold: 1, ..probe("disk", ProbeKind::Liveness) };
+    let mut stage = live_all(&[port.clone(), disk]);
+    stage.check_of("web", 0, true);
+    stage.check_of("web", 1, false);
+    assert_eq!(health(&stage, "web"), Health::Unhealthy);
+    let waiting = stage.wait_for(Awaited::Healthy, "web");
+    stage.not_answered(waiting);
+    stage.reload([probed(quick("web"), &[port])]);
+    stage.answered(waiting, "web Reached");
+    let is_it = |event: &Event| matches!(event, Event::Health { health: Health::Healthy, probe: 0, .. });
+    assert!(stage.events.iter().any(is_it), "its last event is that it is unhealthy: {:?}", stage.events);
+}
+
+#[test]
+fn a_reload_without_the_readiness_probe_makes_a_run_ready_and_ends_the_wait_for_that() {
+    let mut stage = live(probe("up", ProbeKind::Readiness));
+    stage.check_of("web", 0, true);
+    stage.after(s(10));
+    fails(&mut stage, "web", 3);
+    assert_eq!(ready(&stage, "web"), Readiness::NotReady);
+    let waiting = stage.wait_for(Awaited::Ready, "web");
+    stage.not_answered(waiting);
+    stage.reload([quick("web")]);
+    stage.answered(waiting, "web Reached");
+    let is_it = |event: &Event| matches!(event, Event::Ready { is_ready: true, .. });
+    assert!(stage.events.iter().any(is_it), "its last event is that it is not ready: {:?}", stage.events);
+}
+
+#[test]
+fn new_probes_without_a_result_make_a_run_neither_healthy_nor_unhealthy() {
+    let mut stage = live_all(&[probe("port", ProbeKind::Liveness)]);
+    stage.check_of("web", 0, true);
+    let job = needs(quick("job"), &[("web", DependencyCondition::Healthy)]);
+    let disk = probe("disk", ProbeKind::Liveness);
+    stage.reload([probed(quick("web"), &[disk]), job]);
+    assert_eq!(health(&stage, "web"), Health::Unknown);
+    stage.stands("web RUNNING, job WAITING");
+    stage.check_of("web", 0, true);
+    stage.stands("web RUNNING, job STARTING");
+}
+
+#[test]
+fn a_run_that_is_ready_stays_so_with_a_new_liveness_probe() {
+    let mut stage = Stage::booted([quick("web")]);
+    let job = needs(quick("job"), &[("web", DependencyCondition::Ready)]);
+    stage.reload([probed(quick("web"), &[probe("port", ProbeKind::Liveness)]), job]);
+    stage.stands("web RUNNING, job STARTING");
+}
+
+#[test]
+fn a_process_of_before_a_reload_says_by_its_own_rule_that_it_is_ready() {
+    let rolling = |program| several(ProgramSpec { rolling: Some(Rolling::DEFAULT), ..quick(program) }, 2);
+    let mut stage = Stage::booted([notifying(rolling("web"))]);
+    stage.says_ready("web:1");
+    // It begins with the first instance, as soon as that is up.
+    stage.reload([rolling("web")]);
+    stage.forget_deeds();
+    stage.says_ready("web:0");
+    assert!(stage.events.iter().any(|event| matches!(event, Event::Ready { is_ready: true, .. })));
+    stage.did("TERM web:0");
 }

@@ -300,6 +300,19 @@ fn a_thousand_reloads_leave_nothing_behind() {
     stage.stands("a RUNNING, web RUNNING");
 }
 
+/// The configuration between has no place for it.
+#[test]
+fn a_removed_program_that_returns_stops_in_the_order_of_the_configuration_it_was_started_by() {
+    let ranked = |name, priority| ProgramSpec { priority, ..quick(name) };
+    let mut stage = Stage::booted([ranked("db", 1), ranked("app", 5), ranked("web", 9)]);
+    stage.reload([ranked("app", 5)]);
+    stage.did("TERM web");
+    stage.reload([other(ranked("db", 99))]);
+    stage.did("TERM app");
+    stage.exits("app", 0);
+    stage.did("sweep app with TERM, TERM db");
+}
+
 /// The old process cannot know the new rule, and is stopped only when its turn comes.
 #[test]
 fn a_run_of_before_a_readiness_rule_still_comes_up() {

@@ -217,7 +217,7 @@ impl Witness {
     /// Whether the first must be down before the second gets its stop signal.
     pub(super) fn goes_before(&self, batch: usize, first: &Watched, second: &Watched) -> bool {
         let order = &self.batches[batch].order;
-        let rank = |one: &Watched| order.rank(&one.program.name, one.program.rank());
+        let rank = |one: &Watched| order.rank(&one.program.name, one.stops_at);
         let is_member =
             |name: &str| self.batches[batch].members.iter().any(|&id| self.watched[id].program.name == name);
         if let Some(turns) = &self.batches[batch].turns {

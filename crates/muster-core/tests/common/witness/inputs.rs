@@ -255,6 +255,7 @@ impl Witness {
         for &id in ids {
             self.watched[id].batch = Some(place);
             self.watched[id].is_wanted = is_restart;
+            self.watched[id].stops_at = self.watched[id].program.rank();
         }
         let order = Arc::clone(&self.kinship);
         self.batches.push(Batch {

@@ -11,6 +11,7 @@ impl Witness {
         let (boots_again, mut lowered) = (self.boots_again, Vec::new());
         let mut left: BTreeSet<usize> = (0..self.watched.len()).collect();
         let kinship = Arc::new(Kinship::of(&programs));
+        let ranks: Vec<i64> = self.watched.iter().map(|one| one.program.rank()).collect();
         let turns = if boots_again { self.serial_turns() } else { None };
         let (mut changes, mut additional) = (Vec::new(), Vec::new());
         // Whether an instance of the program is to be up, by what was there before.
@@ -76,6 +77,7 @@ impl Witness {
                 one.steps = program.stop.steps.clone().into();
                 one.run.iter_mut().filter(|run| run.killed.is_none()).for_each(|run| run.ends = program.stop.kill);
             }
+            one.gets_probes(&spec);
             (one.program, one.spec) = (program, spec);
         }
         let is_up = |id: &usize| (self.watched[*id].program.name.clone(), true);
@@ -95,6 +97,12 @@ impl Witness {
         }
         let all: Vec<usize> = removed.iter().chain(&restarted).chain(&lowered).copied().collect();
         self.begin_batch(&all, true);
+        // They stop in the order of the configuration before, which one that had been removed and returns left earlier.
+        self.watched
+            .iter_mut()
+            .zip(ranks)
+            .filter(|(one, _)| one.batch == Some(self.batches.len() - 1))
+            .for_each(|(one, rank)| one.stops_at = rank);
         self.batches.iter_mut().last().into_iter().for_each(|batch| {
             batch.order = Arc::clone(&old);
             batch.turns.clone_from(&turns);
@@ -111,6 +119,20 @@ impl Witness {
     pub(super) fn is_forgotten(&self, id: usize) -> bool {
         let one = &self.watched[id];
         one.is_leaving && one.run.is_none() && one.state.is_final()
+    }
+}
+
+impl Watched {
+    /// What the core has published of its run counts under new probes as far as that is known.
+    fn gets_probes(&mut self, spec: &InstanceSpec) {
+        // Without probes and without a rule, a run is ready when it is up, and there is no event about it.
+        let is_up_and_ready = self.state == State::Running && !self.has_to_say();
+        let was = &self.spec.probes;
+        let Some(run) = self.run.as_mut().filter(|_| was != &spec.probes) else { return };
+        run.is_ready |= is_up_and_ready;
+        // A probe keeps its results with its name and kind. Those of a healthy run all pass; one that is new has none.
+        let is_known = |probe: &ProbeSpec| was.iter().any(|it| it.name == probe.name && it.kind == probe.kind);
+        run.is_healthy &= !spec.probes.is_empty() && spec.probes.iter().all(is_known);
     }
 }
 
