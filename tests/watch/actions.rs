@@ -70,7 +70,9 @@ fn instances_are_restarted_one_after_another_where_they_roll() {
     let tree = Tree::new();
     let daemon = setting(web(&tree, "numprocs = 3\nrolling = 1\nwatch = [\"@/*.py\"]")).start();
     wait_until("the files are watched", || looks(&daemon) > 0);
-    (0..3).for_each(|number| drop(daemon.wait_for_running(&format!("web:{number}"))));
+    for number in 0..3 {
+        daemon.wait_for_running(&format!("web:{number}"));
+    }
     tree.write("api.py", "2");
     (0..3).for_each(|number| assert_eq!(wait_for_cause(&daemon, &format!("web:{number}"), "api.py changed").len(), 1));
     daemon.wait_for_running("web:2");
