@@ -224,13 +224,13 @@ impl Supervisor {
             ShutdownReason::Signal(signal) => format!("stopped by {signal}"),
             ShutdownReason::Program { signal, sender } => self.explain_sender(*signal, *sender, code),
             ShutdownReason::Command(_) => "stopped by musterctl".to_owned(),
-            ShutdownReason::Probe(id) => format!("a probe of {} failed for good", self.named(*id)),
-            ShutdownReason::Memory(id) => format!("{} had too much memory", self.named(*id)),
+            ShutdownReason::Probe(id) => format!("a probe of {:?} failed for good", self.instance(*id).name()),
+            ShutdownReason::Memory(id) => format!("{:?} had too much memory", self.instance(*id).name()),
             ShutdownReason::Done if code == 0 => "every program has succeeded".to_owned(),
             ShutdownReason::Done if self.exit_cause(reason).is_none() => self.explain_vain_wait(),
             ShutdownReason::Essential(_) | ShutdownReason::OnExit(_) | ShutdownReason::Done => {
                 let end = self.exit_cause(reason).and_then(|id| {
-                    let instance = self.get(id)?;
+                    let instance = self.instance(id);
                     instance.past().next_back().map(|past| (instance.name(), past.end.to_string(), past.verdict))
                 });
                 match (end, reason) {
@@ -259,11 +259,6 @@ impl Supervisor {
             | ShutdownReason::Memory(id) => Some(*id),
             ShutdownReason::Done => self.first_failure().map(|(id, _)| id),
         }
-    }
-
-    /// The name of an instance, which a reload may have removed meanwhile.
-    fn named(&self, id: InstanceId) -> String {
-        self.get(id).map_or_else(|| "a removed program".to_owned(), |instance| format!("{:?}", instance.name()))
     }
 
     /// The reason if no program has failed and not all have ended.
