@@ -97,7 +97,7 @@ impl Witness {
         }
         let all: Vec<usize> = removed.iter().chain(&restarted).chain(&lowered).copied().collect();
         self.begin_batch(&all, true);
-        // They stop in the order of the configuration before, which one that had been removed and returns left earlier.
+        // They stop in the order of the configuration before, also a program that had been removed and returns.
         self.watched
             .iter_mut()
             .zip(ranks)
@@ -123,7 +123,7 @@ impl Witness {
 }
 
 impl Watched {
-    /// What the core has published of its run counts under new probes as far as that is known.
+    /// Carries over to new probes the results that the core has published of its run.
     fn gets_probes(&mut self, spec: &InstanceSpec) {
         // Without probes and without a rule, a run is ready when it is up, and there is no event about it.
         let is_up_and_ready = self.state == State::Running && !self.has_to_say();
