@@ -60,7 +60,7 @@ fn what_is_promised_outlasts_docker_restart_and_nothing_else() {
         assert!(output.status.success(), "{command}: {output:?}");
     }
     for how in [["restart", "--time", "20"], ["kill", "--signal", "KILL"]] {
-        // What was asked for is kept within a second, and at an orderly end at once.
+        // A request is kept within a second, and at an orderly end at once.
         let kept = || container.shell("cat /var/lib/muster/stopped.json /var/lib/muster/scales.json");
         container.until("it is written", || {
             let text = kept();

@@ -3,6 +3,7 @@
 //! Values of environment variables and of headers are secrets: only their names are shown. Values from other secrets
 //! are masked for all clients; values that look like a password are masked for clients that may only read.
 
+mod changes;
 mod notifiers;
 mod process;
 mod schedule;
@@ -21,6 +22,7 @@ use muster_spec::{
 };
 use serde_json::{Map, Value, json};
 
+pub use self::changes::{Planned, changes};
 pub use self::notifiers::notifiers;
 pub use self::schedule::cron_texts;
 use crate::in_force::InForce;
@@ -29,37 +31,6 @@ use crate::secrets::Reader;
 /// The configuration of this instance, as this reader may see it.
 pub fn configuration(instance: &Instance, in_force: &InForce, reader: Reader) -> Value {
     shown((instance.program(), instance.spec()), &[&in_force.disguises, &in_force.earlier], reader)
-}
-
-/// The keys of an instance that a new configuration would change, with both values.
-pub fn changes(
-    instance: &Instance,
-    in_force: &InForce,
-    new: &Planned<'_>,
-    reader: Reader,
-) -> Vec<(String, Value, Value)> {
-    let of_program = |program: &&Arc<ProgramSpec>| program.name == instance.program().name;
-    let Some(program) = new.programs.iter().find(of_program) else { return Vec::new() };
-    let Some(spec) = program.instances.iter().find(|spec| spec.name == instance.name()) else { return Vec::new() };
-    let mut before = configuration(instance, in_force, reader);
-    let Value::Object(after) = shown((program, spec), &[new.disguises], reader) else { return Vec::new() };
-    let differs = |key: &str, before: &Value, after: &Value| {
-        // Only names are shown.
-        before != after || key == "environment" && instance.spec().process.environment != spec.process.environment
-    };
-    let pairs = after.into_iter().map(|(key, after)| {
-        let before = before.get_mut(&key).map_or(Value::Null, Value::take);
-        (key, before, after)
-    });
-    pairs.filter(|(key, before, after)| differs(key, before, after)).collect()
-}
-
-/// A configuration that is not active.
-pub struct Planned<'a> {
-    /// Its programs.
-    pub programs: &'a [Arc<ProgramSpec>],
-    /// The secrets to be masked when it is shown.
-    pub disguises: &'a Disguises,
 }
 
 fn shown((program, instance): (&ProgramSpec, &Arc<InstanceSpec>), known: &[&Disguises], reader: Reader) -> Value {

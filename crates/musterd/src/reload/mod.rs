@@ -71,7 +71,7 @@ pub(crate) struct How {
     pub(crate) dry_run: bool,
     /// Forget the numbers of instances that were chosen at run time.
     pub(crate) resets_scale: bool,
-    /// Who is shown the values that differ, in a dry run.
+    /// The client that is shown the values that differ, in a dry run.
     pub(crate) reader: Option<Reader>,
 }
 
