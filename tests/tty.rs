@@ -123,14 +123,14 @@ fn size_and_type_are_configurable_and_environment_is_over_the_type() {
     wait_until("it has written", || output_of(&daemon, "other") == "dumb\n");
 }
 
-/// Draws the size in the middle of its screen, again with each change; `q` ends it.
+/// Draws the size and the last key in the middle of its screen, all of it each time; `q` ends it.
 const CURSES: &str = "import curses\n\
     def main(screen):\n\
     \x20   curses.curs_set(0)\n\
     \x20   key = 0\n\
     \x20   while key != ord('q'):\n\
     \x20       rows, columns = screen.getmaxyx()\n\
-    \x20       screen.erase()\n\
+    \x20       screen.clear()\n\
     \x20       screen.addstr(0, 0, 'top')\n\
     \x20       screen.addstr(rows // 2, 3, 'size=%dx%d key=%d;' % (rows, columns, key))\n\
     \x20       key = screen.getch()\n\
