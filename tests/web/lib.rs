@@ -110,7 +110,7 @@ impl Browser {
     pub fn look(&self, width: u32, height: u32, scheme: Scheme) {
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.devtools("Emulation.setDeviceMetricsOverride", &size);
-        // With motion, a colour could be measured on its way to another one.
+        // With motion, a colour could be measured while it changes to another one.
         let features = [("prefers-color-scheme", scheme.name()), ("prefers-reduced-motion", "reduce")];
         let features = json!({ "features": features.map(|(name, value)| json!({ "name": name, "value": value })) });
         self.devtools("Emulation.setEmulatedMedia", &features);

@@ -1,4 +1,4 @@
-//! What a configuration that is not active would change.
+//! The keys that another configuration would change.
 
 use std::sync::Arc;
 
