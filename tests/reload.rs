@@ -445,7 +445,7 @@ fn musterctl_shows_and_applies_changes() {
     let new = program("web", "nice = 1") + &program("cat", "") + &program("api", "priority = 3");
     daemon.rewrite(&Setting::supervising(new.clone()));
     assert_eq!(daemon.ctl_well(&["reread"]), "api: changed\ncat: available\ndog: disappeared\nweb: changed\n");
-    let would = "dog: would be removed\ncat: would be added\nweb: would be restarted\n  nice: 0 -> 1\n\
+    let would = "dog: would be removed\ncat: would be added\nweb: would be restarted\n  nice: none -> 1\n\
                  api: would be changed in place\n  priority: 999 -> 3\n";
     assert_eq!(daemon.ctl_well(&["update", "--dry-run"]), would);
     assert_eq!(daemon.ctl_well(&["update"]), "dog: removed\ncat: added\nweb: restarted\napi: changed in place\n");

@@ -81,7 +81,10 @@ fn what_is_promised_outlasts_docker_restart_and_nothing_else() {
         assert_eq!(container.program("kept")["state"], "STOPPED", "{}", container.story());
         assert_eq!(failed["failures"], 1, "as in its first life: {failed}");
         assert_eq!(container.shell("cat /var/done"), "migrated");
-        let why = String::from_utf8_lossy(&container.ctl("why unsteady").stdout).into_owned();
-        assert!(why.contains("previous life"), "{why}");
+        // A daemon that was killed has written the runs of a second before.
+        if how[0] == "restart" {
+            let why = String::from_utf8_lossy(&container.ctl("why unsteady").stdout).into_owned();
+            assert!(why.contains("previous life"), "{why}");
+        }
     }
 }
