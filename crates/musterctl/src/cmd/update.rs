@@ -1,6 +1,7 @@
 //! `musterctl update`: reloads the configuration and applies the differences.
 
 use muster_api::{ChangedKey, ReloadReport, Route};
+use serde_json::Value;
 
 use crate::failure::{self, Exit, Failure};
 use crate::session::Session;
@@ -74,16 +75,16 @@ fn lines(report: &ReloadReport) -> Vec<String> {
 
 /// `  startsecs: 1.0 -> 5.0`, or the key alone where both values look alike.
 fn key_line(ChangedKey { key, before, after, .. }: &ChangedKey) -> String {
-    if before == after {
-        format!("  {key}: values that are not shown")
-    } else {
-        format!("  {key}: {before} -> {after}")
+    let shown = |value: &Value| if value.is_null() { "none".to_owned() } else { value.to_string() };
+    match before == after {
+        true => format!("  {key}: values that are not shown"),
+        false => format!("  {key}: {} -> {}", shown(before), shown(after)),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::testing::{Daemon, answer};
