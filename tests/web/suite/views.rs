@@ -61,8 +61,10 @@ fn runs_are_drawn_and_open_their_end() {
     let Some(scene) = Scene::shop() else { return };
     let browser = &scene.browser;
     open(&scene, "program/worker/runs", "3 restarts in the last hour");
-    let drawn = browser.run("return [document.querySelectorAll('.lanes .run.failed').length, document.querySelectorAll('.lanes .pause').length]");
-    assert_eq!(drawn, json!([4, 3]), "four runs failed, with a pause before each of three");
+    // The lanes are drawn once their width is known.
+    let count = |what: &str, number: u32| format!("document.querySelectorAll('.lanes .{what}').length === {number}");
+    browser.wait("four runs that failed", &count("run.failed", 4));
+    browser.wait("a pause before each of three", &count("pause", 3));
     browser.click("td button, th button", "run ");
     browser.wait_for("File worker.py, line 14");
     let before = browser.run("return document.querySelector('.lanes .grid').getAttribute('x1')");
