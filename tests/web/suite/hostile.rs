@@ -98,3 +98,34 @@ fn output_is_text_whatever_it_says() {
     );
     scene.assert_clean();
 }
+
+/// The big list of naughty strings, as lines of a program and as its last words.
+#[test]
+fn naughty_strings_are_text() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let (text, lines) = (place.path().join("lines"), naughty_strings::BLNS.join("\n"));
+    fs::write(&text, lines + "\nthe last line\n").expect("the directory is ours");
+    let programs = format!(
+        "[program.out]\ncommand = [\"sh\", \"-c\", \"cat {0}; exec sleep 100000\"]\n\
+         [program.dies]\ncommand = [\"sh\", \"-c\", \"cat {0} >&2; exit 1\"]\nstartretries = 0\n",
+        text.display()
+    );
+    let Some(scene) = Scene::with(Setting::supervising(programs)) else { return };
+    scene.wait_for_state("dies", "FATAL");
+    for view in ["program/out/logs", "program/dies/logs", "program/dies/why", ""] {
+        scene.open(view);
+        scene.browser.wait_for("the last line");
+    }
+    scene.open("program/out/logs");
+    scene.browser.wait_for("the last line");
+    let shown = scene.browser.run("return [...document.querySelectorAll('.line .text')].map((it) => it.textContent)");
+    let shown: Vec<&str> = shown.as_array().expect("a list").iter().filter_map(|it| it.as_str()).collect();
+    // The page begins with the last 500 lines.
+    let is_plain = |line: &&&str| line.chars().all(|it| (' '..='~').contains(&it)) && !line.trim().is_empty();
+    let last = naughty_strings::BLNS.iter().flat_map(|one| one.split('\n')).collect::<Vec<_>>();
+    let missing: Vec<&&str> =
+        last.iter().rev().take(400).filter(is_plain).filter(|line| !shown.contains(*line)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    assert_eq!(scene.browser.run("return window.hit ?? null"), json!(null));
+    scene.assert_clean();
+}
