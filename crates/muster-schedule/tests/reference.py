@@ -92,7 +92,9 @@ class Expression:
         self.minutes = sorted(numbers(minute, 0, 59, {}))
         self.hours = sorted(numbers(hour, 0, 23, {}))
         self.months = numbers(month, 1, 12, MONTHS)
-        self.is_fixed = all(field.isdigit() for field in (second, minute, hour))
+        # "1,1" is one hour, and a range is not, however short it is.
+        times = ((second, self.seconds), (minute, self.minutes), (hour, self.hours))
+        self.is_fixed = all(len(values) == 1 and not set(field) & set("*-/") for field, values in times)
         # Vixie: if one of the fields begins with a star, both must match; otherwise one is enough.
         self.both = self.dom[0] in "*?" or self.dow[0] in "*?"
 
