@@ -4,7 +4,7 @@ mod harness;
 
 use std::collections::BTreeSet;
 use std::process::Command;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use harness::{Daemon, Listener, Setting, ended, in_time, is_root, skip, wait_for, wait_until};
 use serde_json::Value;
@@ -205,22 +205,9 @@ fn armed_programs_do_not_wake_the_daemon_between_their_times() {
     let programs: String = (0..100).map(|number| job(&format!("job{number}"), "exit 0", &hourly)).collect();
     let mut daemon = Setting::supervising(programs).start();
     daemon.wait_for_state("job99", "WAITING");
-    let switches = || -> u64 {
-        let counted = harness::find(daemon.pid()).and_then(|process| process.status("voluntary_ctxt_switches"));
-        counted.and_then(|count| count.parse().ok()).expect("the daemon is there")
-    };
     // The connection of the last request is closed before.
     let span = Duration::from_secs(if std::env::var_os("MUSTER_ACCEPTANCE").is_some() { 60 } else { 2 });
-    let (mut before, mut quiet) = (switches(), Instant::now());
-    let patience = Instant::now();
-    while quiet.elapsed() < span {
-        assert!(patience.elapsed() < span + Duration::from_secs(15), "it wakes up without a reason");
-        std::thread::sleep(Duration::from_millis(100));
-        if switches() != before {
-            (before, quiet) = (switches(), Instant::now());
-        }
-    }
-    println!("0 wake-ups in {span:?}");
+    daemon.assert_no_wake_up_for(span);
     daemon.finish();
 }
 

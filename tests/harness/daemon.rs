@@ -306,6 +306,26 @@ impl Daemon {
         Duration::from_millis(10 * (ticks(11) + ticks(12)))
     }
 
+    /// How often its main thread has waited, and so may have been woken.
+    pub fn wake_ups(&self) -> u64 {
+        let counted = processes::find(self.pid()).and_then(|process| process.status("voluntary_ctxt_switches"));
+        counted.and_then(|count| count.parse().ok()).expect("the daemon is there")
+    }
+
+    /// Waits until it is not woken for so long: earlier work may take a moment to end.
+    pub fn assert_no_wake_up_for(&self, span: Duration) {
+        let (mut before, mut quiet) = (self.wake_ups(), Instant::now());
+        let patience = Instant::now();
+        while quiet.elapsed() < span {
+            assert!(patience.elapsed() < span + Duration::from_secs(15), "it wakes up without a reason");
+            std::thread::sleep(Duration::from_millis(100));
+            if self.wake_ups() != before {
+                (before, quiet) = (self.wake_ups(), Instant::now());
+            }
+        }
+        println!("0 wake-ups in {span:?}");
+    }
+
     /// The daemon's pid as this test sees it, as soon as it has one.
     pub fn pid(&self) -> i32 {
         wait_for("the daemon has a pid", || {

@@ -251,12 +251,8 @@ fn a_program_that_closes_its_output_keeps_running() {
     let program = "[program.web]\nstartsecs = 0\ncommand = [\"sh\", \"-c\", \"exec >&- 2>&-; sleep 1000\"]\n";
     let daemon = Setting::supervising(program).start();
     let pid = daemon.wait_for_running("web");
-    let switches = || -> u64 {
-        let counted = harness::find(daemon.pid()).and_then(|process| process.status("voluntary_ctxt_switches"));
-        counted.and_then(|count| count.parse().ok()).unwrap_or_default()
-    };
-    let before = switches();
+    let before = daemon.wake_ups();
     std::thread::sleep(std::time::Duration::from_millis(300));
-    assert!(switches() - before < 20, "the daemon wakes up without work");
+    assert!(daemon.wake_ups() - before < 20, "the daemon wakes up without work");
     assert_eq!(daemon.pid_of("web"), pid);
 }

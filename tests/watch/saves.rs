@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::{Tree, assert_restarts, looks, setting, wait_for_cause, watching, web};
-use crate::harness::{self, skip, wait_until};
+use crate::harness::{skip, wait_until};
 
 #[test]
 fn a_save_by_vim_is_one_restart() {
@@ -192,20 +192,6 @@ fn nothing_wakes_the_daemon_while_no_file_changes() {
     tree.write("d7/new.py", "1");
     daemon.log.wait_for_many(1, "web99", "watched files have changed");
     daemon.wait_for_state("web99", "RUNNING");
-    let switches = || -> u64 {
-        let counted = harness::find(daemon.pid()).and_then(|process| process.status("voluntary_ctxt_switches"));
-        counted.and_then(|count| count.parse().ok()).expect("the daemon is there")
-    };
-    let span = Duration::from_secs(2);
-    let (mut before, mut quiet) = (switches(), Instant::now());
-    let patience = Instant::now();
-    while quiet.elapsed() < span {
-        assert!(patience.elapsed() < span + Duration::from_secs(15), "it wakes up without a reason");
-        std::thread::sleep(Duration::from_millis(100));
-        if switches() != before {
-            (before, quiet) = (switches(), Instant::now());
-        }
-    }
-    println!("0 wake-ups in {span:?}");
+    daemon.assert_no_wake_up_for(Duration::from_secs(2));
     daemon.finish();
 }

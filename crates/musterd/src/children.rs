@@ -167,7 +167,7 @@ impl Children {
         if let Some(refusal) = &spec.process.refusal {
             return Err(SpawnError { step: SpawnStep::Prepare, errno: nix::libc::EINVAL, message: refusal.clone() });
         }
-        let marker = format!("{}.{run}", self.markers.prefix);
+        let marker = self.marker_of(run);
         let uid = self.uid_of(&spec.process);
         let made = self.notify.open(run, spec).map_err(|error| SpawnError {
             step: SpawnStep::Prepare,

@@ -113,7 +113,7 @@ impl Known {
     /// The same for equivalent scenes, in which core and model agree in every respect that later steps depend on.
     fn fingerprint(&mut self, scene: &Scene) -> u64 {
         self.text.clear();
-        // What a checkpoint of the core is made of: a copy with the same text decides alike.
+        // The text of a checkpoint: a core with the same text decides alike.
         serde_json::to_writer(&mut self.text, &scene.core).expect("the core is data");
         write!(self.text, "{:?}", scene.model).expect("memory takes everything");
         let mut hasher = DefaultHasher::new();
