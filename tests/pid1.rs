@@ -211,6 +211,51 @@ fn term_is_never_lost_once_main_has_begun() {
     }
 }
 
+/// The kernel discards signals to PID 1 that it does not block. The runtime needs longer than the kernel to start a program.
+#[test]
+fn pid_1_blocks_signals_before_the_runtime_starts() {
+    let has_strace = Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_ok();
+    if !can_enclose() || !has_strace {
+        return harness::skip("a pid namespace and strace are needed");
+    }
+    let musterd = system_calls(&[harness::musterd(), "--version"]);
+    let position = |call: &str| {
+        let position = musterd.iter().position(|line| line.starts_with(call));
+        position.unwrap_or_else(|| panic!("no {call} in {musterd:#?}"))
+    };
+    assert!(position("rt_sigprocmask(SIG_SETMASK, ~[PIPE") < position("sigaltstack("), "{musterd:#?}");
+    // Other programs are not daemons, even as PID 1.
+    let musterctl = system_calls(&[env!("CARGO_BIN_EXE_muster"), "musterctl", "--version"]);
+    let masks = musterctl.iter().filter(|line| line.starts_with("rt_sigprocmask(SIG_SETMASK, "));
+    let masks: Vec<_> = masks.filter(|line| !line.contains("NULL")).collect();
+    assert!(masks.len() == 2 && masks[1].starts_with("rt_sigprocmask(SIG_SETMASK, [],"), "{masks:#?}");
+}
+
+/// What a command asks of the kernel as PID 1, once it is executed.
+fn system_calls(command: &[&str]) -> Vec<String> {
+    let directory = tempfile::tempdir().expect("a temporary directory can be created");
+    let trace = directory.path().join("trace");
+    let status = Command::new("strace")
+        .args(["-f", "-qq", "-o"])
+        .arg(&trace)
+        .args(enclosure())
+        .args(command)
+        .stdout(Stdio::null())
+        .status()
+        .expect("strace is installed");
+    assert!(status.success(), "{command:?}: {status}");
+    let text = std::fs::read_to_string(&trace).expect("strace writes it");
+    let executed = format!(" execve(\"{}\"", command[0]);
+    let lines = text.lines().skip_while(|line| !line.contains(&executed));
+    lines.filter_map(|line| Some(line.split_once(' ')?.1.trim_start().to_owned())).collect()
+}
+
+/// What makes a command PID 1.
+fn enclosure() -> Vec<&'static str> {
+    let words = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--"];
+    if is_root() { [&words[..1], &words[3..]].concat() } else { words.to_vec() }
+}
+
 /// A daemon without the harness, which takes too long to find a pid.
 struct Bare {
     child: Child,
@@ -226,11 +271,9 @@ impl Bare {
         // Its program exits by itself in case the daemon does not stop it.
         let text = format!("[http]\nsocket = {socket:?}\n[program.web]\ncommand = \"sleep 60\"\n");
         std::fs::write(&config, text).expect("the test directory is writable");
-        let enclosure = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--"];
-        let enclosure = if is_root() { [&enclosure[..1], &enclosure[3..]].concat() } else { enclosure.to_vec() };
         let mut words = ["setpriv", "--pdeathsig", "KILL", "--"].to_vec();
         if place == Place::Pid1 {
-            words.extend(enclosure);
+            words.extend(enclosure());
         }
         words.extend([harness::musterd(), "-c"]);
         let mut command = Command::new(words[0]);

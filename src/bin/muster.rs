@@ -27,14 +27,20 @@ fn main() -> ExitCode {
     }
     let name = arguments.first().map(base_name).unwrap_or_default();
     match name.as_str() {
-        "musterctl" => musterctl::run(arguments),
-        _ if arguments.first().is_some_and(|first| musterctl::is_supervisorctl(first)) => musterctl::run(arguments),
+        "musterctl" => run_musterctl(arguments),
+        _ if arguments.first().is_some_and(|first| musterctl::is_supervisorctl(first)) => run_musterctl(arguments),
         "muster" => {
             let _ = std::io::stderr().write_all(USAGE.as_bytes());
             ExitCode::from(2)
         }
         _ => musterd::run_with(arguments),
     }
+}
+
+/// It may have been started as PID 1, which blocks all signals before `main`.
+fn run_musterctl(arguments: Vec<OsString>) -> ExitCode {
+    musterd::restore_blocked_signals();
+    musterctl::run(arguments)
 }
 
 fn base_name(path: &OsString) -> String {

@@ -1,11 +1,13 @@
 //! `docker stop` right after `docker run`, at any moment from the daemon's first instruction to its last spawn.
 //!
-//! A signal lost by PID 1 shows as a `docker stop` of ten seconds with code 137.
+//! A signal lost by PID 1 shows as a `docker stop` of ten seconds with code 137. One that arrives before PID 1 can block it is
+//! discarded by the kernel, whatever the program is; so the first moment is the one where it is seen to be blocked.
 
-use std::time::Duration;
+use std::fs;
+use std::time::{Duration, Instant};
 
-use crate::container::{Recipe, Stopped};
-use crate::engine::{alone, is_wanted, services};
+use crate::container::{Container, PATIENCE, Recipe, Stopped};
+use crate::engine::{alone, docker_ok, is_wanted, services};
 
 const CONFIG: &str = r#"
 [program.quick]
@@ -30,8 +32,27 @@ fn rounds() -> u32 {
 
 fn stop_after(moment: Duration) -> Stopped {
     let container = Recipe::of(services()).config(CONFIG).start();
+    wait_for_first_instruction(&container);
     std::thread::sleep(moment);
     container.stop()
+}
+
+/// Waits until the first process is the daemon and blocks SIGTERM. On a busy machine `docker run` can return before that.
+fn wait_for_first_instruction(container: &Container) {
+    let pid = docker_ok(["inspect", "--format", "{{.State.Pid}}", &container.name]);
+    let begun = Instant::now();
+    while !blocks_sigterm(&pid) {
+        assert!(begun.elapsed() < PATIENCE, "{pid:?} does not block SIGTERM\n{}", container.story());
+        std::thread::yield_now();
+    }
+}
+
+fn blocks_sigterm(pid: &str) -> bool {
+    let is_daemon = fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|path| path.ends_with("muster"));
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:\t"));
+    let blocked = blocked.and_then(|set| u64::from_str_radix(set, 16).ok()).unwrap_or_default();
+    is_daemon && blocked & 1 << (libc::SIGTERM - 1) != 0
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The first steps of the daemon, before its arguments are parsed: signals, inherited descriptors, adoption.
 //!
-//! The kernel discards a signal to PID 1 that arrives before it is blocked, so [`take_signals`] is the first
-//! statement of `main`, before any thread and before anything that could take a millisecond. Next: [`crate::signal`]
+//! The kernel discards a signal to PID 1 that arrives before it is blocked. So PID 1 blocks them before `main`
+//! (`foreground/inherited.rs`), and [`take_signals`] is the first statement of every other daemon's, before any thread. Next: [`crate::signal`]
 //! reads the signals blocked here.
 
 use std::ffi::{CStr, OsStr, OsString};
@@ -16,6 +16,9 @@ use crate::fd::check;
 pub use crate::limits::raise_descriptor_limit;
 use crate::signal::{Pid, SignalSet, set_blocked};
 
+/// The signals that the daemon blocks: all but one, see [`take_signals`].
+pub(crate) const TAKEN: SignalSet = SignalSet::ALL.without(&[libc::SIGPIPE]);
+
 /// Blocks every signal, so that none is lost and none can kill, and resets the inherited dispositions of SIGCHLD
 /// and SIGPIPE.
 ///
@@ -29,14 +32,19 @@ use crate::signal::{Pid, SignalSet, set_blocked};
 ///
 /// The mask is set absolutely, whatever was inherited. Calling it again has no effect.
 pub fn take_signals() {
-    let blocked = SignalSet::ALL.without(&[libc::SIGPIPE]);
     // Fails only for arguments that are wrong for every process.
-    set_blocked(blocked).expect("the kernel takes any set of 64 signals");
+    set_blocked(TAKEN).expect("the kernel takes any set of 64 signals");
     // SAFETY: neither installs a handler.
     unsafe {
         libc::signal(libc::SIGCHLD, libc::SIG_DFL);
         libc::signal(libc::SIGPIPE, libc::SIG_IGN);
     }
+}
+
+/// Blocks what was blocked when this process started: for a program that is not an init, but was started as PID 1.
+pub fn restore_blocked_signals() {
+    // Fails only for arguments that are wrong for every process.
+    set_blocked(crate::foreground::inherited::inherited().blocked).expect("the kernel takes back the set that it gave");
 }
 
 /// Undoes [`take_signals`] for commands that are not a daemon: a long-running command must exit on Ctrl-C.

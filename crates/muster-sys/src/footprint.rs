@@ -1,27 +1,63 @@
-//! Releases memory that only the start needed: the code that parsed the command line and the configuration.
+//! Releases memory that only the start needed: the code that parsed the command line and the configuration, and its texts.
 //!
-//! A page of a program's code is resident once something near it was executed, and a static executable contains everything
-//! it uses. Releasing it is harmless: pages that are needed again come from the page cache, a few at a time.
+//! A page of an executable is resident once something near it was used, and a static executable contains everything it uses.
+//! Releasing it is harmless: pages that are needed again come from the page cache, a few at a time. The code that runs right
+//! after a start is needed for that start only as well, so the pages are released when the main thread comes to rest.
 
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Releases the resident code; what is executed from now on is paged in again. Without /proc it stays.
-pub fn release_startup_code() {
-    let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else { return };
-    for (start, length) in maps.lines().filter_map(code_of_a_file) {
-        // SAFETY: nothing ever writes to these pages, so each comes back from its file as it was: madvise(2). It may be
-        // refused, and then they stay.
-        unsafe { libc::madvise(start as *mut c_void, length, libc::MADV_DONTNEED) };
+static IS_DUE: AtomicBool = AtomicBool::new(false);
+
+/// Releases the executable's pages when the main thread rests next.
+pub fn release_at_rest() {
+    IS_DUE.store(true, Ordering::Relaxed);
+}
+
+/// Called by the main thread when it has nothing to do.
+#[inline]
+pub fn rest() {
+    if IS_DUE.load(Ordering::Relaxed) {
+        IS_DUE.store(false, Ordering::Relaxed);
+        release();
     }
 }
 
-/// The address and the length of a mapping that is executable, not writable, and backed by a file: proc_pid_maps(5).
-fn code_of_a_file(line: &str) -> Option<(usize, usize)> {
-    let mut fields = line.split_ascii_whitespace();
-    let (range, permissions, inode) = (fields.next()?, fields.next()?, fields.nth(2)?);
-    let (start, end) = range.split_once('-')?;
-    let (start, end) = (usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?);
-    (permissions == "r-xp" && inode != "0").then_some((start, end - start))
+/// Releases the code and the read-only data of the executable and of its libraries.
+#[cold]
+fn release() {
+    // SAFETY: the callback has the right signature, does not unwind, and keeps nothing of what it is passed.
+    unsafe { libc::dl_iterate_phdr(Some(release_object), std::ptr::null_mut()) };
+}
+
+/// One executable or library: its segments that are never written to. What is read-only only after relocation is in another
+/// segment, that can be written to.
+unsafe extern "C" fn release_object(object: *mut libc::dl_phdr_info, _: libc::size_t, _: *mut c_void) -> c_int {
+    // SAFETY: dl_iterate_phdr(3) passes a valid description, whose headers live as long as the object is loaded.
+    let (base, headers) = unsafe {
+        let object = &*object;
+        let headers = std::ptr::slice_from_raw_parts(object.dlpi_phdr, usize::from(object.dlpi_phnum));
+        (object.dlpi_addr as usize, if object.dlpi_phdr.is_null() { &[] } else { &*headers })
+    };
+    // SAFETY: asks only. Every system knows the size of its pages.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+    for header in headers.iter().filter(|header| header.p_type == libc::PT_LOAD) {
+        let start = base.wrapping_add(header.p_vaddr as usize);
+        let Some(pages) = whole_pages(header.p_flags, start, header.p_filesz as usize, page) else {
+            continue;
+        };
+        // SAFETY: nothing ever writes to these pages, so each comes back from its file as it was: madvise(2). It may be
+        // refused, and then they stay.
+        unsafe { libc::madvise(pages.start as *mut c_void, pages.len(), libc::MADV_DONTNEED) };
+    }
+    0
+}
+
+/// The pages that lie in a segment as a whole, if nothing can write to it.
+fn whole_pages(flags: u32, start: usize, length: usize, page: usize) -> Option<Range<usize>> {
+    let pages = start.next_multiple_of(page)..(start + length) / page * page;
+    (flags & libc::PF_W == 0 && !pages.is_empty()).then_some(pages)
 }
 
 #[cfg(test)]
@@ -29,27 +65,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_code_of_files_is_given_back() {
-        let code = "7f0000001000-7f0000003000 r-xp 00001000 fe:00 1234                       /usr/bin/musterd";
-        assert_eq!(code_of_a_file(code), Some((0x7f00_0000_1000, 0x2000)));
-        for other in [
-            "7f0000003000-7f0000004000 r--p 00003000 fe:00 1234                       /usr/bin/musterd",
-            "7f0000004000-7f0000005000 rwxp 00004000 fe:00 1234                       /usr/bin/musterd",
-            "7ffd0000a000-7ffd0000c000 r-xp 00000000 00:00 0                          [vdso]",
-            "",
-        ] {
-            assert_eq!(code_of_a_file(other), None, "{other}");
-        }
+    fn only_whole_pages_that_are_never_written_to_are_released() {
+        let code = libc::PF_R | libc::PF_X;
+        assert_eq!(whole_pages(code, 0x1000, 0x2000, 0x1000), Some(0x1000..0x3000));
+        assert_eq!(whole_pages(libc::PF_R, 0x1234, 0x2000, 0x1000), Some(0x2000..0x3000), "neighbours share its ends");
+        assert_eq!(whole_pages(code, 0x1234, 0x1000, 0x1000), None);
+        assert_eq!(whole_pages(libc::PF_R | libc::PF_W, 0x1000, 0x2000, 0x1000), None);
     }
 
     #[test]
-    fn what_was_given_back_comes_again() {
+    fn what_was_released_comes_again_and_is_released_once() {
         let resident = || {
             let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
             statm.split(' ').nth(2).and_then(|shared| shared.parse::<u64>().ok()).unwrap()
         };
         let before = resident();
-        release_startup_code();
-        assert!(resident() < before, "nothing was given back");
+        rest();
+        release_at_rest();
+        rest();
+        assert!(resident() < before, "nothing was released");
+        assert!(!IS_DUE.load(Ordering::Relaxed));
     }
 }

@@ -7,7 +7,7 @@
 //! a process with a single thread. Reaping is in [`crate::reap`]; the decisions are in `musterd run`.
 
 mod blocked_signals;
-mod inherited;
+pub(crate) mod inherited;
 mod launch;
 mod process;
 mod terminal;

@@ -110,7 +110,11 @@ fn runtime(turns: &Arc<TurnClock>) -> io::Result<LocalRuntime> {
     let (resting, waking) = (Arc::clone(turns), Arc::clone(turns));
     let mut builder = Builder::new_current_thread();
     builder.enable_io().enable_time().event_interval(TASKS_A_LOOK);
-    builder.on_thread_park(move || resting.rest()).on_thread_unpark(move || waking.wake());
+    let rest = move || {
+        resting.rest();
+        muster_sys::footprint::rest();
+    };
+    builder.on_thread_park(rest).on_thread_unpark(move || waking.wake());
     builder.build_local(LocalOptions::default())
 }
 
@@ -293,8 +297,6 @@ async fn run(
     opening.end(path.as_deref().map(|path| (path, pidfile.is_some())));
     *shared.pidfile.borrow_mut() = pidfile;
     info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), programs = instances, "musterd is up");
-    // The code that reads the command line and the configuration is not needed for now.
-    muster_sys::footprint::release_startup_code();
 
     let watch = shared.children.borrow().logs().watch_heard();
     let heard = event_loop::Sources { signals, statuses, contacts, notifications, orders: received, heard: watch };

@@ -69,6 +69,8 @@ const HOST: Host = Host {
     supervise: |spec| boot::supervise(spec, Sources::default(), Opening::default()),
 };
 
+pub use muster_sys::boot::restore_blocked_signals;
+
 /// The program `musterd`.
 pub fn main() -> ExitCode {
     run_with(std::env::args_os())

@@ -1,12 +1,16 @@
-//! The signals that were blocked and ignored when the process started.
+//! The signals that were blocked and ignored when the process started, and the earliest moment to block them.
 //!
 //! A Rust program cannot determine this in `main`. By then the runtime has ignored SIGPIPE, and the first statement of
 //! an init's `main` blocks every signal. So it is recorded before `main`, by a function in the list that
-//! the C library runs at start (`.init_array`). It makes five system calls and changes nothing.
+//! the C library runs at start (`.init_array`). It makes six system calls and, except in PID 1, changes nothing.
+//!
+//! The kernel discards signals to PID 1 until it blocks them (pid_namespaces(7)), and Rust's runtime takes a while to reach
+//! `main`. So PID 1 blocks them here.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::signal::{SignalSet, blocked};
+use crate::boot::TAKEN;
+use crate::signal::{SignalSet, blocked, set_blocked};
 
 /// Signals whose disposition is changed before the command is started: Rust's runtime ignores SIGPIPE, an init
 /// needs SIGCHLD at its default, and tini ignores SIGTTIN and SIGTTOU.
@@ -14,9 +18,9 @@ pub(super) const TOUCHED: [i32; 4] = [libc::SIGPIPE, libc::SIGCHLD, libc::SIGTTI
 
 /// The inherited signal state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Inherited {
+pub(crate) struct Inherited {
     /// Those that were blocked.
-    pub(super) blocked: SignalSet,
+    pub(crate) blocked: SignalSet,
     /// Those of [`TOUCHED`] that were ignored.
     pub(super) ignored: SignalSet,
 }
@@ -32,8 +36,11 @@ static IGNORED: AtomicU64 = AtomicU64::new(0);
 static RECORD_BEFORE_MAIN: extern "C" fn() = record;
 
 extern "C" fn record() {
+    // Neither call fails with arguments that are right.
+    // SAFETY: asks only.
+    let blocked = if unsafe { libc::getpid() } == 1 { set_blocked(TAKEN) } else { blocked() };
+    BLOCKED.store(blocked.unwrap_or(SignalSet::NONE).0, Ordering::Relaxed);
     let ignored: u64 = TOUCHED.iter().filter(|&&number| is_ignored(number)).map(|number| 1 << (number - 1)).sum();
-    BLOCKED.store(blocked().unwrap_or(SignalSet::NONE).0, Ordering::Relaxed);
     IGNORED.store(ignored, Ordering::Relaxed);
     RECORDED.store(true, Ordering::Release);
 }
@@ -51,7 +58,7 @@ pub(super) fn is_ignored(number: i32) -> bool {
 }
 
 /// The signal state at process start, whatever has been changed since.
-pub(super) fn inherited() -> Inherited {
+pub(crate) fn inherited() -> Inherited {
     if !RECORDED.load(Ordering::Acquire) {
         // Only if a linker dropped the list: then SIGPIPE's disposition is Rust's, the rest may still be correct.
         record();

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use muster_core::{Event, Instance};
 use muster_spec::State;
+use muster_sys::footprint;
 
 use crate::publish::publish_and_notify;
 use crate::shared::Shared;
@@ -12,7 +13,7 @@ use crate::{feeds, listeners, log_events, main_log_events};
 /// All observers.
 pub(super) struct Observers {
     shared: Rc<Shared>,
-    /// The number of programs that have yet to come up before the pages of the startup code are released.
+    /// The number of programs that have yet to leave STARTING before the executable's pages are released.
     to_come_up: usize,
 }
 
@@ -20,13 +21,19 @@ impl Observers {
     pub(super) fn new(shared: Rc<Shared>) -> Observers {
         let autostarts = |instance: &&Instance| instance.program().autostart && instance.program().schedule.is_none();
         let to_come_up = shared.supervisor.borrow().snapshot().iter().filter(autostarts).count();
+        if to_come_up == 0 {
+            footprint::release_at_rest();
+        }
         Observers { shared, to_come_up }
     }
 
     /// Passes one event to all of them.
     pub(super) fn observe(&mut self, event: Event) {
-        if matches!(event, Event::State { to: State::Running, .. }) {
-            self.note_start();
+        match event {
+            Event::State { from: State::Starting, .. } => self.note_start(),
+            // The code that read the new configuration is not needed for now.
+            Event::Configured { .. } => footprint::release_at_rest(),
+            _ => (),
         }
         let shared = &self.shared;
         if matches!(event, Event::Rolling(_) | Event::State { .. } | Event::ShutdownBegan { .. }) {
@@ -46,10 +53,11 @@ impl Observers {
         publish_and_notify(shared, event, said.is_some());
     }
 
-    /// Releases the startup code when as many programs have come up as start with the daemon.
+    /// Releases the startup code when as many starts have succeeded or failed as there are programs that start with the
+    /// daemon: not before, since the starts need it.
     fn note_start(&mut self) {
         if self.to_come_up == 1 {
-            muster_sys::footprint::release_startup_code();
+            footprint::release_at_rest();
         }
         self.to_come_up = self.to_come_up.saturating_sub(1);
     }
