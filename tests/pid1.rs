@@ -231,7 +231,7 @@ fn pid_1_blocks_signals_before_the_runtime_starts() {
     assert!(masks.len() == 2 && masks[1].starts_with("rt_sigprocmask(SIG_SETMASK, [],"), "{masks:#?}");
 }
 
-/// What a command asks of the kernel as PID 1, once it is executed.
+/// The system calls of a command as PID 1, from its execution on.
 fn system_calls(command: &[&str]) -> Vec<String> {
     let directory = tempfile::tempdir().expect("a temporary directory can be created");
     let trace = directory.path().join("trace");
@@ -250,7 +250,7 @@ fn system_calls(command: &[&str]) -> Vec<String> {
     lines.filter_map(|line| Some(line.split_once(' ')?.1.trim_start().to_owned())).collect()
 }
 
-/// What makes a command PID 1.
+/// The words that make a command PID 1.
 fn enclosure() -> Vec<&'static str> {
     let words = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--"];
     if is_root() { [&words[..1], &words[3..]].concat() } else { words.to_vec() }

@@ -7,8 +7,8 @@
 use muster_spec::{CheckSpec, InstanceSpec, OutputSpec, ProcessSpec, ReadySpec, Sink, Stdin, Target};
 
 /// Descriptors of the daemon itself, including those open for a moment: /proc, the configuration, a rotation, a
-/// lookup.
-const OWN: usize = 32;
+/// lookup, and those that are reserved for processes that are being created.
+const OWN: usize = 32 + muster_sys::spawn::RESERVED;
 
 /// Descriptors needed while an instance is being started.
 const STARTING: usize = 3;

@@ -31,8 +31,8 @@ fn release() {
     unsafe { libc::dl_iterate_phdr(Some(release_object), std::ptr::null_mut()) };
 }
 
-/// One executable or library: its segments that are never written to. What is read-only only after relocation is in another
-/// segment, that can be written to.
+/// One executable or library: its segments that are never written to. Data that become read-only after
+/// relocation are in another segment, one that can be written to.
 unsafe extern "C" fn release_object(object: *mut libc::dl_phdr_info, _: libc::size_t, _: *mut c_void) -> c_int {
     // SAFETY: dl_iterate_phdr(3) passes a valid description, whose headers live as long as the object is loaded.
     let (base, headers) = unsafe {

@@ -150,6 +150,17 @@ impl Signals {
         Ok(unread.pop_front())
     }
 
+    /// Whether this signal is pending, or was read and not returned yet. Takes none.
+    pub fn is_pending(&self, signal: Signal) -> bool {
+        if self.unread.borrow().iter().any(|received| received.signal == signal) {
+            return true;
+        }
+        let mut pending = SignalSet::NONE;
+        // SAFETY: the kernel writes the 8 bytes that the second argument says.
+        unsafe { libc::syscall(libc::SYS_rt_sigpending, &mut pending.0, KERNEL_SET_BYTES) };
+        pending.contains(signal.number())
+    }
+
     fn read_batch(&self, unread: &mut VecDeque<Received>) -> io::Result<()> {
         // SAFETY: all-zero bytes are a valid signalfd_siginfo, which is made of numbers only.
         let mut batch: [libc::signalfd_siginfo; BATCH] = unsafe { std::mem::zeroed() };
@@ -241,6 +252,8 @@ mod tests {
             let sent = unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), libc::gettid(), number) };
             assert_eq!(sent, 0);
         }
+        let is_pending = |number| signals.is_pending(Signal::from_number(number).unwrap());
+        assert!(is_pending(15) && is_pending(64) && !is_pending(16));
         let mut numbers = Vec::new();
         while let Some(received) = signals.next().unwrap() {
             assert_eq!(received.sender_pid, Some(Pid::this()));

@@ -18,6 +18,7 @@ use super::privileges::{self, PrivilegeOrders};
 use super::raw;
 use super::scheduling::{self, SchedulingOrders};
 use super::slot::{Evidence, HEAD, Report};
+use super::table::{self, TableOrders};
 use crate::boot::CLOSE_RANGE_CLOEXEC;
 use crate::signal::{KERNEL_SET_BYTES, SignalSet};
 
@@ -27,6 +28,8 @@ use crate::signal::{KERNEL_SET_BYTES, SignalSet};
 pub(super) enum Stage {
     /// Nothing done yet; signals are reset to their default actions.
     Begin = 0,
+    /// Leaving the daemon's descriptor table: close_range(2). A later step means that it has been left.
+    Table,
     /// setsid(2).
     Session,
     /// dup3(2) to 0, 1 and 2.
@@ -70,8 +73,9 @@ pub(super) enum Stage {
 }
 
 impl Stage {
-    const ALL: [Stage; 21] = [
+    const ALL: [Stage; 22] = [
         Stage::Begin,
+        Stage::Table,
         Stage::Session,
         Stage::Stdio,
         Stage::OomScoreAdj,
@@ -139,6 +143,8 @@ pub(super) struct Array<T> {
 pub(super) struct Orders {
     pub(super) report: *const Report,
     pub(super) evidence: *mut Evidence,
+    /// Set if the process is created in the daemon's descriptor table.
+    pub(super) table: Option<TableOrders>,
     /// Signals that the daemon handles or ignores.
     pub(super) not_default: SignalSet,
     /// Signals that the program is to ignore.
@@ -177,6 +183,7 @@ pub(super) unsafe extern "C" fn main(orders: *const ()) -> ! {
     // SAFETY: the caller's promise, for this and for every call made from here.
     unsafe {
         let orders = &*orders.cast::<Orders>();
+        table::leave(orders);
         dispose(orders.not_default, libc::SIG_DFL);
         dispose(orders.ignored, libc::SIG_IGN);
         take_session(orders);
@@ -203,7 +210,8 @@ pub(super) unsafe fn at(orders: &Orders, stage: Stage, detail: u32) {
     // SAFETY: the report lives as long as the orders.
     let report = unsafe { &*orders.report };
     report.detail.store(detail, Ordering::Relaxed);
-    report.stage.store(stage as u32, Ordering::Relaxed);
+    // A thread that sees the step sees that the table was left before it.
+    report.stage.store(stage as u32, Ordering::Release);
 }
 
 /// Makes a call that must succeed; otherwise the child fails.

@@ -24,6 +24,7 @@ pub(super) fn failure(plan: &SpawnPlan, stage: Stage, detail: u32, errno: i32, e
         Stage::Begin | Stage::Session | Stage::Unblock => {
             (SpawnStep::Session, format!("cannot make a session: {}", reason(errno)))
         }
+        Stage::Table => (SpawnStep::Stdio, format!("cannot make a table of descriptors: {}", reason(errno))),
         Stage::Stdio => (SpawnStep::Stdio, format!("cannot connect stdin, stdout and stderr: {}", reason(errno))),
         Stage::OomScoreAdj => (SpawnStep::OomScoreAdj, oom_score_adj(plan, errno)),
         Stage::Rlimit => (SpawnStep::Rlimit, rlimit(plan, detail, errno)),
@@ -48,7 +49,7 @@ pub(super) fn failure(plan: &SpawnPlan, stage: Stage, detail: u32, errno: i32, e
 pub(super) fn killed(plan: &SpawnPlan, stage: Stage) -> SpawnError {
     let (step, meanwhile) = match stage {
         Stage::Begin | Stage::Session => (SpawnStep::Session, String::new()),
-        Stage::Stdio => (SpawnStep::Stdio, String::new()),
+        Stage::Table | Stage::Stdio => (SpawnStep::Stdio, String::new()),
         Stage::OomScoreAdj => (SpawnStep::OomScoreAdj, String::new()),
         Stage::Rlimit => (SpawnStep::Rlimit, String::new()),
         Stage::Nice => (SpawnStep::Nice, String::new()),

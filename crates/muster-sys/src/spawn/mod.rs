@@ -18,6 +18,7 @@ mod privileges;
 mod raw;
 mod scheduling;
 mod slot;
+mod table;
 
 use std::cell::RefCell;
 use std::ffi::{OsString, c_int};
@@ -40,6 +41,8 @@ use muster_spec::{ProcessSpec, Rlimit, SpawnError, SpawnStep};
 pub use plan::DEFAULT_PATH;
 use plan::{Defaults, Identity, SpawnPlan};
 use pool::{InFlight, Pool};
+use table::Places;
+pub use table::RESERVED;
 
 /// Creates processes. One for the whole daemon, used by one thread.
 pub struct Spawner {
@@ -50,6 +53,7 @@ pub struct Spawner {
     null: Option<OwnedFd>,
     mechanism: Option<Mechanism>,
     can_share: bool,
+    places: Option<Rc<Places>>,
     pool: Rc<RefCell<Pool>>,
 }
 
@@ -96,6 +100,7 @@ impl Spawner {
             None => fd::copy_above_stdio(fd::pipe_with(libc::O_CLOEXEC)?.0.as_fd())?,
         };
         let inherited = Rc::new(environment::Inherited::new(base_environment));
+        let places = Places::reserve(empty.as_fd());
         Ok(Spawner {
             defaults: Defaults { inherited, limits, umask, not_default: not_default() },
             accounts: Accounts::default(),
@@ -103,6 +108,7 @@ impl Spawner {
             null,
             mechanism: None,
             can_share: mechanism::can_share(),
+            places,
             pool: Rc::default(),
         })
     }
@@ -179,16 +185,24 @@ impl Spawner {
         let stdio = [stdin, stdout.as_raw_fd(), stderr.as_raw_fd()];
         let passed = Lifted::all(launch.passed)?;
         let slot = self.pool.borrow_mut().take_slot().map_err(|error| prepare("cannot map a stack", &error))?;
-        let plan = SpawnPlan::new(launch, identity, &self.defaults, (stdio, takes_terminal), passed.orders(), &slot)?;
         let flags = libc::O_CLOEXEC | libc::O_NONBLOCK;
         let (status, told) = fd::pipe_with(flags).map_err(|error| prepare("cannot make a pipe", &error))?;
         let told = passed.lift(told)?;
-        let flight = self.pool.borrow_mut().depart(status, slot, plan);
+        let places = self.places.as_ref().filter(|_| launch.passed.is_empty());
+        let [stdin, stdout, stderr] = stdio;
+        let table = places.and_then(|places| places.take([stdin, stdout, stderr, told.as_raw_fd()], slot.report()));
+        let stdio = table.map_or(stdio, |table| [0, 1, 2].map(|number| table.own + number));
+        let plan =
+            SpawnPlan::new(launch, identity, &self.defaults, (stdio, takes_terminal), table, passed.orders(), &slot);
+        let plan = plan.inspect_err(|_| places.into_iter().for_each(|places| places.left(slot.report())))?;
+        let places = places.filter(|_| table.is_some()).cloned();
+        let flight = self.pool.borrow_mut().depart(status, slot, plan, places);
         let made = make_process(mechanism, &flight);
         drop(told);
         match made {
             Ok(pid) => Ok(Spawning { pid, flight: Some(flight), outcome: None, pool: Rc::clone(&self.pool) }),
             Err(errno) => {
+                flight.leave_table();
                 self.pool.borrow_mut().give_back(flight);
                 Err(explain::no_process(errno))
             }
@@ -321,9 +335,10 @@ fn make_process(mechanism: Mechanism, flight: &InFlight) -> Result<Pid, c_int> {
     // SAFETY: the stack is 16-aligned and large; stack, orders and all they point to are kept by `flight` until the child
     // has executed or exited, even if dropped early; `child::main` touches no thread-local storage and does not panic.
     let clone = |flags| unsafe { raw::clone(flags, flight.stack_top(), child::main, orders) };
-    let result = match clone(mechanism.flags()) {
+    let table = if flight.orders().table.is_some() { libc::CLONE_FILES } else { 0 };
+    let result = match clone(mechanism.flags() | table) {
         // qemu's emulation of processes of another architecture knows only threads and copies.
-        Err(libc::EINVAL) if mechanism == Mechanism::Shared => clone(Mechanism::Copied.flags()),
+        Err(libc::EINVAL) => clone(Mechanism::Copied.flags()),
         result => result,
     };
     set_blocked(before).expect("the kernel takes back the set that it gave");
@@ -363,6 +378,7 @@ impl Spawning {
         if self.outcome.is_none()
             && let Some(flight) = &self.flight
         {
+            flight.leave_table();
             self.outcome = Some(flight.outcome());
             self.pool.borrow_mut().settle(flight);
         }

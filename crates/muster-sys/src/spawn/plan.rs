@@ -17,6 +17,7 @@ use super::environment::{Environment, Inherited};
 use super::privileges::PrivilegeOrders;
 use super::scheduling::SchedulingOrders;
 use super::slot::Slot;
+use super::table::TableOrders;
 use crate::limits::{self, OriginalLimits};
 use crate::signal::SignalSet;
 use crate::user::Account;
@@ -94,6 +95,7 @@ impl SpawnPlan {
         identity: Identity,
         defaults: &Defaults,
         (stdio, takes_terminal): ([c_int; 3], bool),
+        table: Option<TableOrders>,
         passed: Vec<Passed>,
         slot: &Slot,
     ) -> Result<SpawnPlan, SpawnError> {
@@ -121,6 +123,7 @@ impl SpawnPlan {
         let orders = Orders {
             report: slot.report(),
             evidence: slot.evidence_place(),
+            table,
             not_default: defaults.not_default,
             ignored: SignalSet::of(process.ignore_signals),
             stdio,

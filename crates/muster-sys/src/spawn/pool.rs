@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
 use muster_spec::SpawnError;
@@ -16,6 +17,7 @@ use super::child::{Orders, Stage};
 use super::explain;
 use super::plan::SpawnPlan;
 use super::slot::Slot;
+use super::table::Places;
 use crate::fd;
 
 /// Maximum number of idle slots; each holds one or two pages.
@@ -26,6 +28,7 @@ pub(super) const IDLE_SLOTS: usize = 32;
 pub(super) struct InFlight {
     status: OwnedFd,
     is_over: Cell<bool>,
+    places: Option<Rc<Places>>,
     /// Whether it is among those that the pool counts.
     counts: Cell<bool>,
     slot: ManuallyDrop<Slot>,
@@ -41,13 +44,24 @@ impl InFlight {
         self.slot.stack_top()
     }
 
-    /// Whether the child has executed its program or exited: the writing end of the pipe is closed. Nothing is
-    /// ever written to it.
+    /// Whether the child has executed its program or exited: the writing end of the pipe is closed. A child that was created
+    /// in the daemon's descriptor table writes one byte to it, when it has left the table.
     pub(super) fn is_over(&self) -> bool {
-        if !self.is_over.get() {
-            self.is_over.set(matches!(fd::read(self.status.as_fd(), &mut [0]), Ok(0)));
+        while !self.is_over.get() {
+            match fd::read(self.status.as_fd(), &mut [0]) {
+                Ok(0) => self.is_over.set(true),
+                Ok(_) => self.leave_table(),
+                Err(_) => break,
+            }
         }
         self.is_over.get()
+    }
+
+    /// Frees what the child needed in the daemon's descriptor table: it has left it, or exited.
+    pub(super) fn leave_table(&self) {
+        if let Some(places) = &self.places {
+            places.left(self.slot.report());
+        }
     }
 
     /// The outcome of a child that is over.
@@ -55,7 +69,12 @@ impl InFlight {
         let report = self.slot.report();
         let stage = Stage::from_number(report.stage.load(Ordering::Relaxed));
         let detail = report.detail.load(Ordering::Relaxed);
-        match report.errno.load(Ordering::Relaxed) {
+        let errno = report.errno.load(Ordering::Relaxed);
+        if let Some(places) = self.places.as_ref().filter(|_| stage == Stage::Table && errno != 0) {
+            // The next start copies the table.
+            places.give_up();
+        }
+        match errno {
             0 if stage == Stage::Exec => Ok(()),
             0 => Err(explain::killed(&self.plan, stage)),
             errno => Err(explain::failure(&self.plan, stage, detail, errno, &self.slot.evidence())),
@@ -102,10 +121,16 @@ impl Pool {
     }
 
     /// Hands a slot to a child that is about to be made.
-    pub(super) fn depart(&mut self, status: OwnedFd, slot: Slot, plan: SpawnPlan) -> InFlight {
+    pub(super) fn depart(
+        &mut self,
+        status: OwnedFd,
+        slot: Slot,
+        plan: SpawnPlan,
+        places: Option<Rc<Places>>,
+    ) -> InFlight {
         self.in_flight += 1;
         let (slot, plan) = (ManuallyDrop::new(slot), ManuallyDrop::new(plan));
-        InFlight { status, is_over: Cell::new(false), counts: Cell::new(true), slot, plan }
+        InFlight { status, is_over: Cell::new(false), places, counts: Cell::new(true), slot, plan }
     }
 
     /// Counts a child no more, whose outcome is known. Its slot is kept until it is given back.

@@ -393,9 +393,10 @@ fn terminal() {
     if is_root() {
         process.user = user("65534", Some("65534"));
     }
-    let spawning = spawner().spawn_on_terminal(&launch(&process), theirs.as_fd()).unwrap();
+    let mut spawning = spawner().spawn_on_terminal(&launch(&process), theirs.as_fd()).unwrap();
     drop(theirs);
     assert_eq!(wait_for(spawning.pid), Exit::Code(0));
+    assert_eq!(spawning.outcome_after_exit(), Ok(()));
     let mut text = Vec::new();
     let mut buffer = [0; 256];
     until("the terminal is closed", || match fd::read(ours.as_fd(), &mut buffer) {

@@ -58,8 +58,8 @@ fn many_quick_runs(spawner: &mut Spawner) {
 fn kill(mut spawning: Spawning) -> muster_spec::SpawnError {
     signal::send(spawning.pid, Signal::KILL).unwrap();
     assert_eq!(wait_for(spawning.pid), Exit::Signal { signal: Signal::KILL, core_dumped: false });
-    let error = spawning.outcome().unwrap().unwrap_err();
-    assert_eq!(spawning.outcome_after_exit().unwrap_err(), error);
+    let error = spawning.outcome_after_exit().unwrap_err();
+    assert_eq!(spawning.outcome().unwrap().unwrap_err(), error);
     error
 }
 
@@ -103,6 +103,7 @@ fn forgotten_before_exec() {
 
 fn early_signals() {
     each(|spawner| {
+        let before = descriptors();
         for round in 0..300_u64 {
             let mut spawning = start(spawner, &program(&["/bin/sleep", "1000"])).unwrap();
             // At any point from before the first instruction to after exec.
@@ -110,12 +111,31 @@ fn early_signals() {
             while begin.elapsed() < Duration::from_micros(round * 2) {}
             signal::send(spawning.pid, Signal::TERM).unwrap();
             assert_eq!(wait_for(spawning.pid), Exit::Signal { signal: Signal::TERM, core_dumped: false });
-            match spawning.outcome().expect("a reaped process has an outcome") {
+            match spawning.outcome_after_exit() {
                 Ok(()) => {}
                 Err(error) => assert_eq!(error.message, "killed before /bin/sleep was executed"),
             }
         }
+        assert_eq!(
+            descriptors(),
+            before,
+            "what a process needed that was killed in its first instructions is still open"
+        );
     });
+}
+
+/// This process's open descriptors, and what they are; of pipes, only that.
+fn descriptors() -> Vec<(String, String)> {
+    let entries = fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let named = entries.filter_map(|entry| {
+        let target = fs::read_link(entry.path()).ok()?.display().to_string();
+        let kind = target.split(':').next().unwrap_or_default().to_owned();
+        Some((entry.file_name().display().to_string(), kind))
+    });
+    // The directory that is being read.
+    let mut named: Vec<_> = named.filter(|(_, kind)| !kind.starts_with("/proc/")).collect();
+    named.sort();
+    named
 }
 
 /// A FUSE file system whose server never answers, not even the first request.

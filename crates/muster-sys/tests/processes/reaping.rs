@@ -53,7 +53,7 @@ fn many_instant_exits(mechanism: Mechanism, count: usize) {
             }
             while let Some(reaped) = reap_next().unwrap() {
                 let mut spawning = flying.remove(&reaped.pid).expect("only what was started ends");
-                assert_eq!(spawning.outcome(), Some(Ok(())), "a reaped process has an outcome");
+                assert_eq!(spawning.outcome_after_exit(), Ok(()), "a reaped process has an outcome");
                 assert_eq!(reaped.exit, Exit::Code(42));
                 ended += 1;
             }
