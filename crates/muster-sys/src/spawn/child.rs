@@ -143,7 +143,7 @@ pub(super) struct Array<T> {
 pub(super) struct Orders {
     pub(super) report: *const Report,
     pub(super) evidence: *mut Evidence,
-    /// Set if the process is created in the daemon's descriptor table.
+    /// Set if the daemon reserves descriptors for children.
     pub(super) table: Option<TableOrders>,
     /// Signals that the daemon handles or ignores.
     pub(super) not_default: SignalSet,

@@ -188,14 +188,17 @@ impl Spawner {
         let flags = libc::O_CLOEXEC | libc::O_NONBLOCK;
         let (status, told) = fd::pipe_with(flags).map_err(|error| prepare("cannot make a pipe", &error))?;
         let told = passed.lift(told)?;
-        let places = self.places.as_ref().filter(|_| launch.passed.is_empty());
+        let places = self.places.as_ref();
         let [stdin, stdout, stderr] = stdio;
-        let table = places.and_then(|places| places.take([stdin, stdout, stderr, told.as_raw_fd()], slot.report()));
-        let stdio = table.map_or(stdio, |table| [0, 1, 2].map(|number| table.own + number));
+        // What is passed on keeps its place above all targets.
+        let place = places.filter(|_| launch.passed.is_empty());
+        let place = place.and_then(|it| it.take([stdin, stdout, stderr, told.as_raw_fd()], slot.report()));
+        let stdio = place.map_or(stdio, |place| [0, 1, 2].map(|number| place.own + number));
+        let table = place.or(places.map(|places| places.copied()));
         let plan =
             SpawnPlan::new(launch, identity, &self.defaults, (stdio, takes_terminal), table, passed.orders(), &slot);
         let plan = plan.inspect_err(|_| places.into_iter().for_each(|places| places.left(slot.report())))?;
-        let places = places.filter(|_| table.is_some()).cloned();
+        let places = places.filter(|_| place.is_some()).cloned();
         let flight = self.pool.borrow_mut().depart(status, slot, plan, places);
         let made = make_process(mechanism, &flight);
         drop(told);
@@ -335,7 +338,8 @@ fn make_process(mechanism: Mechanism, flight: &InFlight) -> Result<Pid, c_int> {
     // SAFETY: the stack is 16-aligned and large; stack, orders and all they point to are kept by `flight` until the child
     // has executed or exited, even if dropped early; `child::main` touches no thread-local storage and does not panic.
     let clone = |flags| unsafe { raw::clone(flags, flight.stack_top(), child::main, orders) };
-    let table = if flight.orders().table.is_some() { libc::CLONE_FILES } else { 0 };
+    let is_shared = flight.orders().table.is_some_and(|table| table.is_shared);
+    let table = if is_shared { libc::CLONE_FILES } else { 0 };
     let result = match clone(mechanism.flags() | table) {
         // qemu's emulation of processes of another architecture knows only threads and copies.
         Err(libc::EINVAL) => clone(Mechanism::Copied.flags()),
@@ -345,7 +349,8 @@ fn make_process(mechanism: Mechanism, flight: &InFlight) -> Result<Pid, c_int> {
     result.map(Pid)
 }
 
-/// A process that may not have executed its program yet. Its descriptor is readable once it has, or never will.
+/// A process that may not have executed its program yet. Its descriptor is readable when [`Spawning::outcome`]
+/// is to be asked: once it has, or never will, and perhaps once before.
 ///
 /// Remove it from a [`PollSet`](crate::pollset::PollSet) before dropping it. Dropping it early is allowed: the memory
 /// that the child may still use is kept until it no longer does.

@@ -7,7 +7,7 @@
 //!
 //! A place is held until its process has left the table: it says so in its report, where the next spawn sees it, and with a
 //! byte in its status pipe, which wakes the daemon. If none is free, or the kernel lacks the call, the process gets a copy of
-//! the table as usual. A process that is created meanwhile takes the places of others along, and closes them next.
+//! the table as usual. A process that is created meanwhile takes the places of others along, and closes them first.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_int;
@@ -37,11 +37,12 @@ const TRIES: usize = 16;
 /// From <linux/close_range.h>; libc has it for only some of its targets.
 pub(super) const CLOSE_RANGE_UNSHARE: libc::c_uint = 2;
 
-/// How to leave the daemon's descriptor table with nothing but the lowest descriptors. Those from `own` to `after_own` are stdin,
-/// stdout, stderr and the status pipe; the others from `first` to `end` belong to other processes that are being created.
+/// How a child gets a descriptor table without those of other children. The numbers from `first` to `end` are reserved; those from
+/// `own` to `after_own` are its stdin, stdout, stderr and status pipe. None are its own if its table is a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub(super) struct TableOrders {
+    pub(super) is_shared: bool,
     pub(super) first: c_int,
     pub(super) own: c_int,
     pub(super) after_own: c_int,
@@ -98,8 +99,13 @@ impl Places {
             self.left(report);
             return None;
         }
+        Some(TableOrders { is_shared: true, own: numbers[0], after_own: numbers[EACH - 1] + 1, ..self.copied() })
+    }
+
+    /// For a process that gets a copy of the table: it closes what is reserved.
+    pub(super) fn copied(&self) -> TableOrders {
         let end = self.first + RESERVED as RawFd;
-        Some(TableOrders { first: self.first, own: numbers[0], after_own: numbers[EACH - 1] + 1, end })
+        TableOrders { is_shared: false, first: self.first, own: self.first, after_own: self.first, end }
     }
 
     /// Frees the place of this process, if it has one: it has left the table, or exited.
@@ -140,14 +146,17 @@ impl Places {
     }
 }
 
-/// The child's first step, so that the time in the daemon's table is short.
+/// The child's first step, so that the time in the daemon's table is short, and that it holds the pipes of others open.
 pub(super) unsafe fn leave(orders: &Orders) {
     let Some(table) = &orders.table else { return };
-    // SAFETY: these calls close numbers in a table that the first of them makes this process's own, and read one byte.
+    // SAFETY: these calls close numbers in a table that is this process's own, if need be from the first of them on, and
+    // read one byte.
     unsafe {
         at(orders, Stage::Table, 0);
-        let others = [table.end as usize, u32::MAX as usize, CLOSE_RANGE_UNSHARE as usize];
-        must(orders, libc::SYS_close_range, others);
+        if table.is_shared {
+            let others = [table.end as usize, u32::MAX as usize, CLOSE_RANGE_UNSHARE as usize];
+            must(orders, libc::SYS_close_range, others);
+        }
         if table.own > table.first {
             must(orders, libc::SYS_close_range, [table.first as usize, (table.own - 1) as usize, 0]);
         }
@@ -155,9 +164,11 @@ pub(super) unsafe fn leave(orders: &Orders) {
             must(orders, libc::SYS_close_range, [table.after_own as usize, (table.end - 1) as usize, 0]);
         }
         at(orders, Stage::Session, 0);
-        let told = (table.after_own - 1) as usize;
-        let byte = 0_u8;
-        let _ = raw::syscall(libc::SYS_write, [told, &raw const byte as usize, 1]);
+        if table.is_shared {
+            let told = (table.after_own - 1) as usize;
+            let byte = 0_u8;
+            let _ = raw::syscall(libc::SYS_write, [told, &raw const byte as usize, 1]);
+        }
     }
 }
 

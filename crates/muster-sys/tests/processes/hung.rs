@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use muster_spec::{Exit, Signal, SpawnStep};
 use muster_sys::pollset::PollSet;
+use muster_sys::reap::reap_next;
 use muster_sys::signal;
-use muster_sys::spawn::{Spawner, Spawning};
+use muster_sys::spawn::{Launch, Spawner, Spawning};
 
 use crate::Test;
 use crate::reaping::state;
@@ -19,6 +20,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_child_that_nobody_asks_about_keeps_its_memory", forgotten_before_exec),
     ("a_signal_sent_before_exec_is_not_lost", early_signals),
     ("a_directory_on_a_dead_file_server_blocks_only_the_child", dead_file_server),
+    ("a_hung_child_holds_no_pipe_of_others_open", hung_with_a_copied_table),
     ("a_poll_set_tells_which_spawns_are_settled", told_by_a_poll_set),
 ];
 
@@ -141,7 +143,7 @@ fn descriptors() -> Vec<(String, String)> {
 /// A FUSE file system whose server never answers, not even the first request.
 fn dead_file_server() {
     let directory = directory();
-    let Some(server) = dead_mount(directory.path()) else {
+    let Some(_mounted) = dead_mount(directory.path()) else {
         return skipped("a dead file server", "cannot mount FUSE here");
     };
     each(|spawner| {
@@ -154,10 +156,33 @@ fn dead_file_server() {
         let message = format!("killed before /bin/true was executed, while entering directory {}", directory.display());
         assert_eq!((error.step, error.message), (SpawnStep::Chdir, message));
     });
-    drop(server);
-    let target = std::ffi::CString::new(directory.path().to_str().unwrap()).unwrap();
-    // SAFETY: the string lives through the call.
-    assert_eq!(unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) }, 0);
+}
+
+/// A child whose table is a copy got what others needed at the moment, and keeps none of it open while it hangs.
+fn hung_with_a_copied_table() {
+    let directory = directory();
+    let Some(_mounted) = dead_mount(directory.path()) else {
+        return skipped("a dead file server beside programs that start", "cannot mount FUSE here");
+    };
+    let socket = fs::File::open("/dev/null").unwrap();
+    let mut hanging = program(&["/bin/true"]);
+    hanging.directory = Some(directory.path().join("deep"));
+    each(|spawner| {
+        let mut hung = Vec::new();
+        for _ in 0..50 {
+            let mut started = start(spawner, &program(&["/bin/sleep", "1000"])).unwrap();
+            let passed = &[(socket.as_fd(), 7)];
+            hung.push(spawner.spawn(&Launch { passed, ..launch(&hanging) }).unwrap());
+            until("a program is reported that started right before one that hangs", || started.outcome()).unwrap();
+            signal::send(started.pid, Signal::KILL).unwrap();
+            wait_for(started.pid);
+        }
+        // They wait for each other in the kernel, so all of them have to be killed before one is gone.
+        hung.iter().for_each(|hung| signal::send(hung.pid, Signal::KILL).unwrap());
+        for _ in &hung {
+            until("a killed child ends", || reap_next().unwrap());
+        }
+    });
 }
 
 fn many_quick_runs_beside(spawner: &mut Spawner, hung: &mut Spawning) {
@@ -165,7 +190,20 @@ fn many_quick_runs_beside(spawner: &mut Spawner, hung: &mut Spawning) {
     assert_eq!(hung.outcome(), None);
 }
 
-fn dead_mount(directory: &std::path::Path) -> Option<fs::File> {
+/// A mounted file system without a server. Dropping it unmounts it.
+struct DeadMount {
+    _server: fs::File,
+    target: std::ffi::CString,
+}
+
+impl Drop for DeadMount {
+    fn drop(&mut self) {
+        // SAFETY: the string lives through the call.
+        unsafe { libc::umount2(self.target.as_ptr(), libc::MNT_DETACH) };
+    }
+}
+
+fn dead_mount(directory: &std::path::Path) -> Option<DeadMount> {
     use std::os::fd::AsRawFd;
     let server = fs::File::options().read(true).write(true).open("/dev/fuse").ok()?;
     let target = std::ffi::CString::new(directory.to_str()?).ok()?;
@@ -175,7 +213,7 @@ fn dead_mount(directory: &std::path::Path) -> Option<fs::File> {
     let mounted = unsafe {
         libc::mount(c"dead".as_ptr(), target.as_ptr(), c"fuse".as_ptr(), libc::MS_NOSUID, options.as_ptr().cast())
     };
-    (mounted == 0).then_some(server)
+    (mounted == 0).then_some(DeadMount { _server: server, target })
 }
 
 fn told_by_a_poll_set() {
@@ -193,9 +231,13 @@ fn told_by_a_poll_set() {
             tokens.clear();
             set.ready(&mut tokens).unwrap();
             for &token in &tokens {
-                let mut spawning = flying[token as usize].take().expect("each is reported until it is removed");
-                assert_eq!(spawning.outcome().expect("it is settled").is_ok(), token % 2 == 0);
-                set.remove(spawning.as_fd()).unwrap();
+                let spawning = &mut flying[token as usize];
+                let asked = spawning.as_mut().expect("each is reported until it is removed");
+                // It may only have left the daemon's descriptor table.
+                let Some(outcome) = asked.outcome() else { continue };
+                assert_eq!(outcome.is_ok(), token % 2 == 0);
+                set.remove(asked.as_fd()).unwrap();
+                *spawning = None;
             }
             flying.iter().all(Option::is_none).then_some(())
         });
