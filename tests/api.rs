@@ -91,6 +91,31 @@ fn every_field_of_a_program_is_there() {
     }
 }
 
+/// Each field alone has the value that it has among all.
+#[test]
+fn only_the_fields_that_are_asked_for_are_sent() {
+    let config = format!("{WEB}[program.gone]\ncommand = \"false\"\nrestart = \"no\"\nstartsecs = 0\n");
+    let mut daemon = Setting::supervising(config).start();
+    daemon.wait_for_running("web");
+    daemon.ctl_well(&["wait", "gone", "--for", "exited", "--timeout", "30s"]);
+    let whole = daemon.client.get("/v1/programs").json();
+    let names: Vec<String> = whole[0].as_object().expect("an object").keys().cloned().collect();
+    assert!(names.len() > 20, "{names:?}");
+    for name in names.iter().filter(|name| !["uptime", "description"].contains(&name.as_str())) {
+        let part = daemon.client.get(&format!("/v1/programs?fields={name}")).json();
+        let expected: Vec<Value> = [0, 1].map(|at| serde_json::json!({ name: whole[at][name] })).to_vec();
+        assert_eq!(part, Value::Array(expected));
+    }
+    let of_web = daemon.client.get("/v1/programs?fields=uptime,description,uptime&select=web").json();
+    assert!(of_web[0]["uptime"].as_f64().is_some_and(|uptime| uptime > 0.0), "{of_web}");
+    assert!(of_web[0]["description"].as_str().is_some_and(|text| text.starts_with("pid ")), "{of_web}");
+    assert_eq!((of_web.as_array().map(Vec::len), of_web[0].as_object().map(|fields| fields.len())), (Some(1), Some(2)));
+    for wrong in ["", "nmae", "name,", "name,%20state"] {
+        is_problem(&daemon.client.get(&format!("/v1/programs?fields={wrong}")), 400, "bad-parameter");
+    }
+    daemon.finish();
+}
+
 #[test]
 fn an_unknown_path_or_name_is_404_and_lists_the_known_ones() {
     let daemon = Setting::supervising(WEB).start();

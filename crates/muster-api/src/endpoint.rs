@@ -17,11 +17,12 @@ use crate::event::EVENT_STREAM;
 use crate::log::{JSON_LINES, LogQuery, take_since};
 pub use crate::parameter::Parameter;
 use crate::parameter::{
-    DRY_RUN, FOLLOW, FOR, FORMAT, HOLD_FOR, LINES, RESET_SCALE, ROLLING, RUNS_SINCE, SECONDS, SELECT, SINCE, STREAM,
-    TIMEOUT, TIMES, TURN, WAIT,
+    DRY_RUN, FIELDS, FOLLOW, FOR, FORMAT, HOLD_FOR, LINES, RESET_SCALE, ROLLING, RUNS_SINCE, SECONDS, SELECT, SINCE,
+    STREAM, TIMEOUT, TIMES, TURN, WAIT,
 };
 use crate::problem::ProblemKind;
-use crate::query::Query;
+use crate::program_field::ProgramFields;
+use crate::query::{Query, bad};
 use crate::right::Right;
 use crate::route::{Route, RouteError, Verb, WaitFor};
 use crate::schedule::MOST_TIMES;
@@ -130,10 +131,16 @@ pub const ENDPOINTS: &[Endpoint] = &[
         operation: "listPrograms",
         path: "/v1/programs",
         summary: "All instances, or the selected ones, by name",
-        query: &[SELECT],
+        query: &[SELECT, FIELDS],
         answers: &[(200, "Programs")],
         problems: SELECTED,
-        build: |_, query| Ok(Route::Programs { select: query.take("select") }),
+        build: |_, query| {
+            let expected = "must be names of a program's fields, separated by commas";
+            let fields = query
+                .take("fields")
+                .map(|text| ProgramFields::parse(&text).ok_or_else(|| bad("fields", expected, &text)));
+            Ok(Route::Programs { select: query.take("select"), fields: fields.transpose()? })
+        },
         ..LOOK
     },
     Endpoint {

@@ -39,6 +39,12 @@ pub(crate) const SELECT: Parameter = Parameter {
     required: false,
     description: "Only these instances; all if omitted.",
 };
+pub(crate) const FIELDS: Parameter = Parameter {
+    name: "fields",
+    schema: "FieldNames",
+    required: false,
+    description: "Only these fields of each instance; all if omitted.",
+};
 pub(crate) const FOR: Parameter =
     Parameter { name: "for", schema: "WaitFor", required: true, description: "What to wait for." };
 pub(crate) const TIMEOUT: Parameter = Parameter {

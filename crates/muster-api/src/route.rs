@@ -11,6 +11,7 @@ use crate::debug::DebugPart;
 use crate::endpoint::{ENDPOINTS, Endpoint, Method};
 use crate::log::{LogQuery, Since};
 use crate::percent;
+use crate::program_field::ProgramFields;
 use crate::query::{Query, bad};
 use crate::source::SourceVerb;
 use crate::version;
@@ -27,6 +28,8 @@ pub enum Route {
     Programs {
         /// The instances; `None` is all.
         select: Option<String>,
+        /// The fields of each; `None` is all.
+        fields: Option<ProgramFields>,
     },
     /// One instance with its configuration and its past runs.
     Program {
@@ -417,17 +420,14 @@ impl Route {
 
     fn write_query(&self, path: &mut String) {
         match self {
-            Route::Programs { select: Some(select) } | Route::Stats { select: Some(select) } => {
-                path.push_str("?select=");
-                percent::encode(path, select);
+            Route::Programs { select, fields } => {
+                let fields = fields.map(|fields| format!("fields={fields}"));
+                write_pairs(path, select.as_deref().map(selected).into_iter().chain(fields));
             }
+            Route::Stats { select } => write_pairs(path, select.as_deref().map(selected).into_iter()),
             Route::Runs { select, since } => {
-                let select = select.as_ref().map(|select| {
-                    let mut encoded = "select=".to_owned();
-                    percent::encode(&mut encoded, select);
-                    encoded
-                });
-                write_pairs(path, select.into_iter().chain(since.map(|since| format!("since={since}"))));
+                let since = since.map(|since| format!("since={since}"));
+                write_pairs(path, select.as_deref().map(selected).into_iter().chain(since));
             }
             Route::Source { span: Some(span), .. } => path.push_str(&format!("?for={}", span.as_secs_f64())),
             Route::Reload { dry_run, reset_scale } => {
@@ -453,6 +453,13 @@ impl Route {
             _ => {}
         }
     }
+}
+
+/// The parameter of a selection.
+fn selected(select: &str) -> String {
+    let mut encoded = "select=".to_owned();
+    percent::encode(&mut encoded, select);
+    encoded
 }
 
 /// Adds the parameters of a query, which are encoded.

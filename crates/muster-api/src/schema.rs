@@ -17,6 +17,7 @@ use crate::debug::DebugPart;
 use crate::log::{EntryKind, LogFormat, LogStream};
 use crate::problem::ProblemKind;
 use crate::process::ProcessState;
+use crate::program_field::ProgramField;
 use crate::route::{MAX_WAIT, WaitFor};
 use crate::source::SourceState;
 use crate::state::{Goal, State};
@@ -39,6 +40,7 @@ pub(crate) fn all() -> Vec<(&'static str, Value)> {
 }
 
 fn values() -> Vec<(&'static str, Value)> {
+    let fields = ProgramField::ALL.iter().map(|field| field.name()).collect::<Vec<_>>().join("|");
     vec![
         ("Goal", words([Goal::Up, Goal::Down].map(Goal::name))),
         ("State", words(State::ALL.map(State::name))),
@@ -50,6 +52,15 @@ fn values() -> Vec<(&'static str, Value)> {
         ("ProcessState", words(ProcessState::LETTERS.map(|(_, state)| state.name()))),
         ("Seconds", json!({"type": "number", "minimum": 0, "maximum": MAX_WAIT.as_secs()})),
         ("Time", json!({"type": "string", "format": "date-time", "description": "RFC 3339, UTC, milliseconds"})),
+        (
+            "FieldNames",
+            json!({
+                "type": "string",
+                "pattern": format!("^({fields})(,({fields}))*$"),
+                "description": "Names of fields of Program, separated by commas",
+                "examples": ["name,state,pid", "name"],
+            }),
+        ),
         (
             "Selector",
             json!({
@@ -189,12 +200,14 @@ fn programs() -> Vec<(&'static str, Value)> {
         ("jitter", number()),
         ("times", list(reference("ScheduledTime"))),
     ]);
+    // With `fields`.
+    let part = json!({"type": "object", "properties": program["properties"], "additionalProperties": false});
     vec![
         ("Schedule", list(reference("ScheduledProgram"))),
         ("ScheduledProgram", job),
         ("ScheduledTime", object(&[("at", reference("Time")), ("local", string())])),
         ("Program", program),
-        ("Programs", list(reference("Program"))),
+        ("Programs", json!({"anyOf": [list(reference("Program")), list(part)]})),
         ("ProgramDetail", json!({"allOf": [reference("Program"), more]})),
         ("RollingProgress", object(&[("step", count()), ("of", count()), ("queued", boolean())])),
         ("ExitInfo", exit),

@@ -5,8 +5,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use muster_api::{
-    DebugPart, ENDPOINTS, LogFormat, LogQuery, LogStream, MAX_WAIT, Method, Route, Since, SourceVerb, Timestamp, Verb,
-    WaitFor,
+    DebugPart, ENDPOINTS, LogFormat, LogQuery, LogStream, MAX_WAIT, Method, ProgramField, ProgramFields, Route, Since,
+    SourceVerb, Timestamp, Verb, WaitFor,
 };
 
 const ROUNDS: u64 = 50_000;
@@ -78,7 +78,11 @@ fn any_log_query(random: &mut Random, has_stream: bool) -> LogQuery {
 fn any_route(random: &mut Random) -> Route {
     match random.below(30) {
         0 => Route::Info,
-        1 => Route::Programs { select: (random.below(2) == 0).then(|| any_text(random)) },
+        1 => {
+            let some = [ProgramField::ALL[random.below(ProgramField::ALL.len())], ProgramField::Name];
+            let fields = (random.below(2) == 0).then(|| ProgramFields::of(&some));
+            Route::Programs { select: (random.below(2) == 0).then(|| any_text(random)), fields }
+        }
         2 => Route::Program { name: any_text(random) },
         3 => Route::Wait {
             select: any_text(random),

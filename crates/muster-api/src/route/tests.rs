@@ -11,7 +11,7 @@ fn examples() -> Vec<Route> {
     let action = |verb| Route::Action { verb, select: select.clone(), wait: second, rolling: rolling(verb) };
     let mut routes = vec![
         Route::Info,
-        Route::Programs { select: Some(select.clone()) },
+        Route::Programs { select: Some(select.clone()), fields: Some(ProgramFields::ALL) },
         Route::Program { name: "web:0".to_owned() },
         Route::Wait { select: select.clone(), until: WaitFor::Exited, timeout: second },
         Route::ProgramProcesses { select: select.clone() },
@@ -85,8 +85,12 @@ fn every_route_is_read_back_from_its_path() {
 fn paths_are_what_the_reference_says() {
     let web = || "web".to_owned();
     for (route, path) in [
-        (Route::Programs { select: None }, "/v1/programs"),
-        (Route::Programs { select: Some("w?b".to_owned()) }, "/v1/programs?select=w%3Fb"),
+        (Route::Programs { select: None, fields: None }, "/v1/programs"),
+        (
+            Route::Programs { select: None, fields: ProgramFields::parse("state,name") },
+            "/v1/programs?fields=name,state",
+        ),
+        (Route::Programs { select: Some("w?b".to_owned()), fields: None }, "/v1/programs?select=w%3Fb"),
         (Route::Program { name: "web:0".to_owned() }, "/v1/programs/web:0"),
         (
             Route::Action { verb: Verb::Start, select: web(), wait: Duration::ZERO, rolling: None },

@@ -17,7 +17,8 @@ Examples:
 pub(crate) struct Args {}
 
 pub(crate) fn run(_: &Args, session: &mut Session) -> Result<Exit, Failure> {
-    let mut programs: Vec<Program> = session.client.ask(&Route::Programs { select: None })?.read(&[200])?;
+    let mut programs: Vec<Program> =
+        session.client.ask(&Route::Programs { select: None, fields: None })?.read(&[200])?;
     arrange::sort_by(&mut programs, |one, other| name_with_group(one).cmp(&name_with_group(other)));
     if session.json {
         session.print_json(&programs.iter().map(data).collect::<Vec<_>>());

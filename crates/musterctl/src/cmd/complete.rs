@@ -36,7 +36,7 @@ fn contexts(session: &Session) -> Vec<(String, String)> {
 
 fn names(place: &Cursor, session: &mut Session) -> Result<Vec<Program>, Failure> {
     session.point_at(place.reach())?;
-    session.client.ask(&Route::Programs { select: None })?.read(&[200])
+    session.client.ask(&Route::Programs { select: None, fields: None })?.read(&[200])
 }
 
 #[cfg(test)]

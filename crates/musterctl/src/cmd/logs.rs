@@ -120,7 +120,7 @@ pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
 pub(super) fn instances(names: &[String], client: &Client) -> Result<Vec<String>, Failure> {
     let mut instances = Vec::new();
     for select in selection::chunks(names) {
-        let part: Vec<Program> = client.ask(&Route::Programs { select: Some(select) })?.read(&[200])?;
+        let part: Vec<Program> = client.ask(&Route::Programs { select: Some(select), fields: None })?.read(&[200])?;
         instances.extend(part.into_iter().map(|program| program.name));
     }
     instances.dedup();

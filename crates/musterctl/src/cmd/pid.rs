@@ -28,7 +28,8 @@ pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
     }
     let mut programs: Vec<Program> = Vec::new();
     for select in selection::chunks(&args.names) {
-        let part: Vec<Program> = session.client.ask(&Route::Programs { select: Some(select) })?.read(&[200])?;
+        let part: Vec<Program> =
+            session.client.ask(&Route::Programs { select: Some(select), fields: None })?.read(&[200])?;
         programs.extend(part);
     }
     Ok(print_programs(&programs, session))

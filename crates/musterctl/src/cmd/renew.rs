@@ -31,7 +31,7 @@ pub(super) fn restart_updated(request: &Request, session: &mut Session<'_>) -> R
     let patience = if request.no_wait { Duration::ZERO } else { request.timeout };
     let deadline = Instant::now() + patience;
     let live = Live::follow(&session.client, || {})?;
-    let all: Vec<Program> = session.client.ask(&Route::Programs { select: None })?.read(&[200])?;
+    let all: Vec<Program> = session.client.ask(&Route::Programs { select: None, fields: None })?.read(&[200])?;
     let before: Runs = all.into_iter().map(|program| (program.name, program.run)).collect();
     find_all(&request.names, &session.client)?;
     let report: ReloadReport =
@@ -87,7 +87,7 @@ fn find_all(names: &[String], client: &Client) -> Result<(), Failure> {
 fn programs(names: &[String], client: &Client) -> Result<Vec<Program>, Failure> {
     let mut programs = Vec::new();
     for select in selection::chunks(names) {
-        let part: Vec<Program> = client.ask(&Route::Programs { select: Some(select) })?.read(&[200])?;
+        let part: Vec<Program> = client.ask(&Route::Programs { select: Some(select), fields: None })?.read(&[200])?;
         programs.extend(part);
     }
     Ok(programs)

@@ -164,7 +164,7 @@ impl Completer for Names {
 impl Names {
     /// Without a daemon there are no names to offer.
     fn names(&self) -> Vec<Program> {
-        let answer = self.client.ask(&Route::Programs { select: None });
+        let answer = self.client.ask(&Route::Programs { select: None, fields: None });
         answer.and_then(|answer| answer.read(&[200])).unwrap_or_default()
     }
 }

@@ -5,7 +5,10 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use muster_api::{Problem, ProblemKind, Program, Route, Source, State};
+use muster_api::{
+    ExitInfo, Goal, Problem, ProblemKind, Program, ProgramField, ProgramFields, RollingProgress, Route, Source, State,
+    Timestamp,
+};
 
 use crate::failure::{Exit, Failure};
 use crate::output::{Cell, printable, state_style, table};
@@ -46,14 +49,15 @@ pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
         return crate::watch::run(&args.names, session);
     }
     if args.names.is_empty() {
-        let answer = session.client.ask(&Route::Programs { select: None })?;
-        let programs: Vec<Program> = answer.read(&[200])?;
         if session.json {
+            let answer = session.client.ask(&Route::Programs { select: None, fields: None })?;
+            let programs: Vec<Program> = answer.read(&[200])?;
             session.raw_json(&answer.body);
-        } else {
-            show(&programs, session);
-            show_refused_sources(session);
+            return Ok(judge(&programs));
         }
+        let programs = shown(session)?;
+        show(&programs, session);
+        show_refused_sources(session);
         return Ok(judge(&programs));
     }
     let programs = selected(&args.names, session)?;
@@ -64,6 +68,22 @@ pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
     }
     // A wrong name takes precedence over a state.
     Ok(if session.failures.is_empty() { judge(&programs) } else { Exit::NoSuchProgram })
+}
+
+/// Of all instances only what is shown: a tenth of the answer for a thousand of them.
+fn shown(session: &Session) -> Result<Vec<Program>, Failure> {
+    let fields = if session.out_is_terminal { COLUMNS } else { LINES };
+    let answer = session.client.ask(&Route::Programs { select: None, fields: Some(fields) })?;
+    // Older daemons do not know the parameter.
+    if answer.status == 400 {
+        return selected_all(session);
+    }
+    let shown: Vec<Shown> = answer.read(&[200])?;
+    Ok(shown.into_iter().map(Program::from).collect())
+}
+
+fn selected_all(session: &Session) -> Result<Vec<Program>, Failure> {
+    session.client.ask(&Route::Programs { select: None, fields: None })?.read(&[200])
 }
 
 /// On a terminal, also says which sources have a refused version; other readers expect supervisorctl's lines alone.
@@ -81,7 +101,7 @@ fn show_refused_sources(session: &mut Session) {
 /// The instances that these names match, or all. Names without a match are reported.
 pub(crate) fn selected(names: &[String], session: &mut Session) -> Result<Vec<Program>, Failure> {
     if names.is_empty() {
-        return session.client.ask(&Route::Programs { select: None })?.read(&[200]);
+        return selected_all(session);
     }
     let mut programs = Vec::new();
     for selection in selection::chunks(names) {
@@ -92,7 +112,7 @@ pub(crate) fn selected(names: &[String], session: &mut Session) -> Result<Vec<Pr
 
 /// The selected instances. Names without a match are reported and the others still shown, as in supervisorctl.
 fn list(selection: &str, session: &mut Session) -> Result<Vec<Program>, Failure> {
-    let answer = session.client.ask(&Route::Programs { select: Some(selection.to_owned()) })?;
+    let answer = session.client.ask(&Route::Programs { select: Some(selection.to_owned()), fields: None })?;
     if answer.status == 200 {
         return answer.read(&[200]);
     }
@@ -102,7 +122,7 @@ fn list(selection: &str, session: &mut Session) -> Result<Vec<Program>, Failure>
     if rest.is_empty() {
         return Ok(Vec::new());
     }
-    session.client.ask(&Route::Programs { select: Some(rest) })?.read(&[200])
+    session.client.ask(&Route::Programs { select: Some(rest), fields: None })?.read(&[200])
 }
 
 /// The rest of a selection without the names that match nothing; `None` if these are not the problem.
@@ -111,6 +131,93 @@ fn without_unknown(selection: &str, problem: &Problem) -> Option<String> {
         selection.split(',').filter(|name| !problem.names.iter().any(|unknown| unknown == name.trim())).collect();
     let fewer = known.len() < selection.split(',').count();
     (problem.kind == ProblemKind::NoSuchProgram && fewer).then(|| known.join(","))
+}
+
+/// The fields of supervisorctl's lines, and of the exit code.
+const LINES: ProgramFields = ProgramFields::of(&[
+    ProgramField::Name,
+    ProgramField::Program,
+    ProgramField::Group,
+    ProgramField::State,
+    ProgramField::NextDue,
+    ProgramField::Exit,
+    ProgramField::Description,
+]);
+
+/// The fields of the columns on a terminal, and of the exit code.
+const COLUMNS: ProgramFields = LINES.and(&[
+    ProgramField::Pid,
+    ProgramField::Uptime,
+    ProgramField::Ready,
+    ProgramField::Health,
+    ProgramField::Rolling,
+    ProgramField::OldProcess,
+    ProgramField::StoppedBy,
+    ProgramField::Status,
+]);
+
+/// A program with the fields of [`LINES`], perhaps with those of [`COLUMNS`].
+#[derive(serde::Deserialize)]
+struct Shown {
+    name: String,
+    program: String,
+    group: String,
+    state: State,
+    next_due: Option<Timestamp>,
+    exit: Option<ExitInfo>,
+    description: String,
+    #[serde(default)]
+    pid: Option<u32>,
+    #[serde(default)]
+    uptime: Option<f64>,
+    #[serde(default)]
+    ready: Option<bool>,
+    #[serde(default)]
+    health: Option<String>,
+    #[serde(default)]
+    rolling: Option<RollingProgress>,
+    #[serde(default)]
+    old_process: bool,
+    #[serde(default)]
+    stopped_by: Option<String>,
+    #[serde(default)]
+    status: Option<String>,
+}
+
+/// The other fields are not shown.
+impl From<Shown> for Program {
+    fn from(shown: Shown) -> Program {
+        Program {
+            name: shown.name,
+            program: shown.program,
+            group: shown.group,
+            goal: Goal::Up,
+            state: shown.state,
+            code: shown.state.code(),
+            ready: shown.ready,
+            health: shown.health,
+            status: shown.status,
+            pid: shown.pid,
+            run: None,
+            started_at: None,
+            uptime: shown.uptime,
+            failures: 0,
+            startretries: None,
+            next_start_at: None,
+            exit: shown.exit,
+            waiting_for: Vec::new(),
+            waits_in_vain: false,
+            awaits_client: false,
+            autostart: false,
+            priority: 0,
+            description: shown.description,
+            phase: None,
+            rolling: shown.rolling,
+            old_process: shown.old_process,
+            next_due: shown.next_due,
+            stopped_by: shown.stopped_by,
+        }
+    }
 }
 
 fn judge(programs: &[Program]) -> Exit {
@@ -201,6 +308,8 @@ fn note(program: &Program) -> String {
 
 #[cfg(test)]
 mod tests {
+    use muster_api::PartOfProgram;
+
     use super::*;
     use crate::testing::{Daemon, Setting, answer, down, problem, program};
 
@@ -239,7 +348,45 @@ slow                             STOPPING  \n\
 web                              RUNNING   pid 12, uptime 0:00:05
 ";
         assert_eq!((ended.out.as_str(), ended.err.as_str(), ended.code), (expected, "", 3));
-        assert_eq!(daemon.asked_lines(), ["GET /v1/programs"]);
+        let asked = "GET /v1/programs?fields=name,program,group,state,exit,description,next_due";
+        assert_eq!(daemon.asked_lines(), [asked]);
+    }
+
+    #[test]
+    fn a_daemon_that_does_not_know_fields_is_asked_for_all() {
+        let unknown =
+            problem(&Problem::new(ProblemKind::BadParameter, "parameter fields is not a parameter of this route"));
+        let daemon = Daemon::answering([unknown, answer(200, &[program("web")])]);
+        let ended = daemon.run("status");
+        assert_eq!(
+            (ended.out.as_str(), ended.code),
+            ("web                              RUNNING   pid 12, uptime 0:00:05\n", 0)
+        );
+        assert_eq!(daemon.asked_lines()[1], "GET /v1/programs");
+    }
+
+    /// An answer with these fields alone is shown as one with all of them.
+    #[test]
+    fn the_fields_that_are_asked_for_are_those_that_are_shown() {
+        let sick = Program {
+            ready: Some(false),
+            health: Some("unhealthy".to_owned()),
+            status: Some("no disk".to_owned()),
+            stopped_by: Some("SIGSTOP".to_owned()),
+            old_process: true,
+            rolling: Some(RollingProgress { step: 1, of: 2, queued: false }),
+            ..program("sick")
+        };
+        let all = [some(), vec![sick]].concat();
+        for (terminal, fields) in [(false, LINES), (true, COLUMNS)] {
+            let parts: Vec<_> = all.iter().map(|program| PartOfProgram { program, fields }).collect();
+            let shown = |answered| {
+                let setting = Setting { terminal, colourless: true, ..Setting::default() };
+                Daemon::answering([answered]).run_in(setting, "status")
+            };
+            let (part, whole) = (shown(answer(200, &parts)), shown(answer(200, &all)));
+            assert_eq!((part.out, part.code), (whole.out, whole.code));
+        }
     }
 
     /// Source: supervisor 4.2.5, options.py, `make_namespec`.

@@ -111,7 +111,7 @@ impl<'a> Top<'a> {
     }
 
     fn refresh(&mut self) -> Result<(), Failure> {
-        self.programs = self.client.ask(&Route::Programs { select: None })?.read(&[200])?;
+        self.programs = self.client.ask(&Route::Programs { select: None, fields: None })?.read(&[200])?;
         self.asked = Instant::now();
         self.selected = self.selected.min(self.programs.len().saturating_sub(1));
         Ok(())

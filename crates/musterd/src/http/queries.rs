@@ -2,7 +2,7 @@
 
 use hyper::StatusCode;
 use muster_api as api;
-use muster_api::Problem;
+use muster_api::{PartOfProgram, Problem, ProgramFields};
 use muster_core::Instance;
 use muster_load::secrets::Reader;
 use muster_spec::{Goal, ListenSpec, State};
@@ -65,7 +65,12 @@ fn is_in_first_start(instance: &Instance) -> bool {
     is_first && !instance.awaits_time() && matches!(instance.state(), State::Waiting | State::Starting)
 }
 
-pub(super) async fn programs(shared: &Shared, selection: Option<&str>) -> Result<Answer, Problem> {
+/// With some fields only, or all.
+pub(super) async fn programs(
+    shared: &Shared,
+    selection: Option<&str>,
+    fields: Option<ProgramFields>,
+) -> Result<Answer, Problem> {
     let chosen: Vec<_> =
         select::chosen(&shared.supervisor.borrow(), selection)?.into_iter().map(Instance::id).collect();
     let now = shared.clock.now();
@@ -73,7 +78,13 @@ pub(super) async fn programs(shared: &Shared, selection: Option<&str>) -> Result
         let supervisor = shared.supervisor.borrow();
         // A reload may have removed it in the meantime.
         let Some(instance) = supervisor.get(id) else { return Ok(()) };
-        serde_json::to_writer(text, &view::program(shared, instance, now))
+        match fields {
+            None => serde_json::to_writer(text, &view::program(shared, instance, now)),
+            Some(fields) => {
+                let program = &view::part_of_program(shared, instance, now, fields);
+                serde_json::to_writer(text, &PartOfProgram { program, fields })
+            }
+        }
     });
     slices::answer(StatusCode::OK, text.await)
 }

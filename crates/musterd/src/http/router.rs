@@ -198,7 +198,7 @@ impl Asked<'_> {
         let (by, reader) = (client.principal, reader(client));
         match route {
             Route::Info => Ok(queries::info(shared)),
-            Route::Programs { select } => queries::programs(shared, select.as_deref()).await,
+            Route::Programs { select, fields } => queries::programs(shared, select.as_deref(), fields).await,
             Route::Program { name } => queries::program(shared, &name, reader),
             Route::ProgramProcesses { select } => processes::processes(shared, &desk.walk, Some(&select), reader).await,
             Route::Processes => processes::processes(shared, &desk.walk, None, reader).await,

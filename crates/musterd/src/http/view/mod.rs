@@ -6,6 +6,7 @@ pub(super) mod runs;
 pub(super) mod why;
 
 use muster_api as api;
+use muster_api::{ProgramField, ProgramFields};
 use muster_core::{Health, Instance, LeftBehind, PastRun, Progress, Time};
 use muster_load::secrets::Reader;
 use muster_spec::{Goal, RunEnd, RunId, Signal, State};
@@ -16,34 +17,49 @@ use crate::shared::Shared;
 
 /// An instance as an entry of the list.
 pub(super) fn program(shared: &Shared, instance: &Instance, now: Time) -> api::Program {
+    part_of_program(shared, instance, now, ProgramFields::ALL)
+}
+
+/// The same with some fields only. The others may be anything: those that take a while are left out.
+pub(super) fn part_of_program(shared: &Shared, instance: &Instance, now: Time, fields: ProgramFields) -> api::Program {
     let program = instance.program();
     let pid = instance.run().and_then(|run| shared.children.borrow().pid_of(run));
     let began = instance.run_began();
-    let limit = retries(instance);
+    let if_asked = |field, text: &str| if fields.has(field) { text.to_owned() } else { String::new() };
+    let group = program.groups.first().unwrap_or(&program.name);
     api::Program {
-        name: instance.name().to_owned(),
-        program: program.name.clone(),
-        group: program.groups.first().unwrap_or(&program.name).clone(),
+        name: if_asked(ProgramField::Name, instance.name()),
+        program: if_asked(ProgramField::Program, &program.name),
+        group: if_asked(ProgramField::Group, group),
         goal: goal(instance.goal()),
         state: state(instance.state()),
         code: u16::from(instance.state().code()),
         ready: ready(instance),
         health: health(instance),
-        status: instance.run().and_then(|run| shared.children.borrow().announced(run)?.status.clone()),
+        status: instance
+            .run()
+            .filter(|_| fields.has(ProgramField::Status))
+            .and_then(|run| shared.children.borrow().announced(run)?.status.clone()),
         pid: pid.filter(|_| began.is_some()),
         run: instance.last_run().map(|run| run.0),
         started_at: began.map(|at| date(shared, at)),
         uptime: began.map(|at| now.since(at).as_secs_f64()),
         failures: instance.failures(now),
-        startretries: limit,
-        next_start_at: next_start(shared, instance),
-        exit: instance.past().next_back().map(exit),
-        waiting_for: shared.supervisor.borrow().waiting_for(instance.id(), now),
-        waits_in_vain: shared.supervisor.borrow().waits_in_vain(instance.id()),
+        startretries: retries(instance),
+        next_start_at: fields.has(ProgramField::NextStartAt).then(|| next_start(shared, instance)).flatten(),
+        exit: instance.past().next_back().filter(|_| fields.has(ProgramField::Exit)).map(exit),
+        waiting_for: match fields.has(ProgramField::WaitingFor) {
+            true => shared.supervisor.borrow().waiting_for(instance.id(), now),
+            false => Vec::new(),
+        },
+        waits_in_vain: fields.has(ProgramField::WaitsInVain) && shared.supervisor.borrow().waits_in_vain(instance.id()),
         awaits_client: instance.awaits_contact(),
         autostart: program.autostart,
         priority: program.priority,
-        description: describe(shared, instance, now),
+        description: match fields.has(ProgramField::Description) {
+            true => describe(shared, instance, now),
+            false => String::new(),
+        },
         phase: instance.phase().map(|hook| hook.name().to_owned()),
         rolling: shared.supervisor.borrow().rolling(instance.id()).map(rolling),
         old_process: instance.has_old_process(),
