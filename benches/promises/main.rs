@@ -26,7 +26,7 @@ fn main() {
         ("boot", speed::boot_and_stop),
         ("graph", graph::boot),
         ("cli", api::status_of_a_thousand),
-        ("api", api::one_program),
+        ("api", api::requests),
         ("via", api::via),
         ("supervisorctl", supervisord::list_of_a_thousand),
         ("memory", footprint::memory),

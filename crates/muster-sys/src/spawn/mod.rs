@@ -190,7 +190,7 @@ impl Spawner {
         let told = passed.lift(told)?;
         let places = self.places.as_ref();
         let [stdin, stdout, stderr] = stdio;
-        // What is passed on keeps its place above all targets.
+        // Descriptors that are passed on have to stay above all of their targets.
         let place = places.filter(|_| launch.passed.is_empty());
         let place = place.and_then(|it| it.take([stdin, stdout, stderr, told.as_raw_fd()], slot.report()));
         let stdio = place.map_or(stdio, |place| [0, 1, 2].map(|number| place.own + number));
