@@ -225,7 +225,7 @@ fn pid_1_blocks_signals_before_the_runtime_starts() {
     };
     assert!(position("rt_sigprocmask(SIG_SETMASK, ~[PIPE") < position("sigaltstack("), "{musterd:#?}");
     // Other programs are not daemons, even as PID 1.
-    let musterctl = system_calls(&[env!("CARGO_BIN_EXE_muster"), "musterctl", "--version"]);
+    let musterctl = system_calls(&[harness::muster(), "musterctl", "--version"]);
     let masks = musterctl.iter().filter(|line| line.starts_with("rt_sigprocmask(SIG_SETMASK, "));
     let masks: Vec<_> = masks.filter(|line| !line.contains("NULL")).collect();
     assert!(masks.len() == 2 && masks[1].starts_with("rt_sigprocmask(SIG_SETMASK, [],"), "{masks:#?}");

@@ -248,13 +248,13 @@ fn apply(shared: &Rc<Shared>, change: Result<Change, (String, Duration)>) {
         Err((program, left)) => {
             if let Some(suppressed) = shared.limits.pass(&program, Notice::Held).map(unless_none) {
                 let left = Span(Duration::from_secs(left.as_secs() + 1)).to_string();
-                warn!(program, left, suppressed, "watched files change too often: held back, as at_most says");
+                warn!(%program, left, suppressed, "watched files change too often: held back, as at_most says");
             }
             return;
         }
     };
     if let Some(suppressed) = shared.limits.pass(&change.program, Notice::Watched).map(unless_none) {
-        info!(program = change.program, files = change.files, suppressed, "watched files have changed");
+        info!(program = %change.program, files = change.files, suppressed, "watched files have changed");
     }
     let shared = Rc::clone(shared);
     spawn(async move {
