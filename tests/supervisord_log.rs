@@ -170,7 +170,7 @@ fn repeated(executable: &str, command: &str) -> Vec<String> {
     daemon.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let _daemon = Ended(daemon.spawn().expect("it can be executed"));
     let log = || fs::read_to_string(place.path().join("main.log")).unwrap_or_default();
-    wait_until("it exits", || log().contains("exited: a"));
+    wait_until("it exits", || log().contains("exited: a") && log().contains("SIGCHLD"));
     let mut is_output = false;
     let mut lines = Vec::new();
     for line in log().lines() {

@@ -7,8 +7,8 @@
 use muster_spec::{CheckSpec, InstanceSpec, OutputSpec, ProcessSpec, ReadySpec, Sink, Stdin, Target};
 
 /// Descriptors of the daemon itself, including those open for a moment: /proc, the configuration, a rotation, a
-/// lookup, and those that are reserved for processes that are being created.
-const OWN: usize = 32 + muster_sys::spawn::RESERVED;
+/// lookup.
+const OWN: usize = 32;
 
 /// Descriptors needed while an instance is being started.
 const STARTING: usize = 3;
@@ -62,7 +62,7 @@ impl Budget {
     /// Divides `limit` descriptors, of which these instances need their part. The control socket and each of the other
     /// `listeners` get the same number of connections.
     pub fn of<'a>(limit: u64, instances: impl IntoIterator<Item = &'a InstanceSpec>, listeners: usize) -> Budget {
-        let needed = needed(instances);
+        let needed = needed(instances) + muster_sys::spawn::reserved(limit);
         let rest = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(needed);
         let share = |part: usize, each: usize, fewest: usize, most: usize| (rest / part / each).clamp(fewest, most);
         Budget {
@@ -135,7 +135,8 @@ mod tests {
     fn clients_get_what_supervision_leaves() {
         for limit in [64, 120, 150, 200, 1024, 4096] {
             let budget = Budget::of(limit, [], 0);
-            assert!(OWN + budget.descriptors() <= limit as usize, "{limit}: {budget:?}");
+            let own = OWN + muster_sys::spawn::reserved(limit);
+            assert!(own + budget.descriptors() <= limit as usize, "{limit}: {budget:?}");
         }
         let most = Budget { connections: 256, followers: 512, listeners: 64, searches: 8, answers: 32 };
         assert_eq!(Budget::of(1 << 20, [], 0), most);

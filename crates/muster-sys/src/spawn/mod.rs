@@ -42,7 +42,7 @@ pub use plan::DEFAULT_PATH;
 use plan::{Defaults, Identity, SpawnPlan};
 use pool::{InFlight, Pool};
 use table::Places;
-pub use table::RESERVED;
+pub use table::reserved;
 
 /// Creates processes. One for the whole daemon, used by one thread.
 pub struct Spawner {

@@ -27,9 +27,14 @@ const EACH: usize = 4;
 /// Processes that may share the table at a time. It is their first microseconds.
 const PLACES: usize = 6;
 /// The number of descriptors that are reserved.
-pub const RESERVED: usize = EACH * PLACES;
+const RESERVED: usize = EACH * PLACES;
 /// With a limit of descriptors below this, none are reserved: a small table is quickly copied.
 const FEWEST: u64 = 512;
+
+/// The number of descriptors that are reserved for processes that are being created, if there may be this many.
+pub fn reserved(limit: u64) -> usize {
+    if limit < FEWEST { 0 } else { RESERVED }
+}
 
 /// How often to look for numbers in a row.
 const TRIES: usize = 16;
@@ -70,7 +75,7 @@ impl Places {
         unsafe { libc::syscall(libc::SYS_close_range, 1, 0, CLOSE_RANGE_UNSHARE) };
         let has_call = io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL);
         let limit = crate::limits::OriginalLimits::current().map_or(0, |limits| limits.nofile_soft);
-        if !has_call || limit < FEWEST {
+        if !has_call || reserved(limit) == 0 {
             return None;
         }
         let copies = adjacent(filler)?;
