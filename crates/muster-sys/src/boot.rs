@@ -104,7 +104,8 @@ pub fn seal_inherited_descriptors() {
     }
 }
 
-/// From <linux/close_range.h>. Defined here, since libc has it for only some of its targets.
+/// From <linux/close_range.h>. Defined here, since libc has them for only some of its targets.
+pub(crate) const CLOSE_RANGE_UNSHARE: libc::c_uint = 2;
 pub(crate) const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
 
 fn seal_listed() -> bool {

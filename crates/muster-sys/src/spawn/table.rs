@@ -20,6 +20,7 @@ use std::sync::atomic::Ordering;
 use super::child::{Orders, Stage, at, must};
 use super::raw;
 use super::slot::Report;
+use crate::boot::CLOSE_RANGE_UNSHARE;
 use crate::fd;
 
 /// Descriptors in a place: standard input, output and error, and the status pipe.
@@ -38,9 +39,6 @@ pub fn reserved(limit: u64) -> usize {
 
 /// How often to look for numbers in a row.
 const TRIES: usize = 16;
-
-/// From <linux/close_range.h>; libc has it for only some of its targets.
-pub(super) const CLOSE_RANGE_UNSHARE: libc::c_uint = 2;
 
 /// How a child gets a descriptor table without those of other children. The numbers from `first` to `end` are reserved; those from
 /// `own` to `after_own` are its stdin, stdout, stderr and status pipe. None are its own if its table is a copy.

@@ -71,19 +71,15 @@ pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
 }
 
 /// Of all instances only what is shown: a tenth of the answer for a thousand of them.
-fn shown(session: &Session) -> Result<Vec<Program>, Failure> {
+fn shown(session: &mut Session) -> Result<Vec<Program>, Failure> {
     let fields = if session.out_is_terminal { COLUMNS } else { LINES };
     let answer = session.client.ask(&Route::Programs { select: None, fields: Some(fields) })?;
     // Older daemons do not know the parameter.
     if answer.status == 400 {
-        return selected_all(session);
+        return selected(&[], session);
     }
     let shown: Vec<Shown> = answer.read(&[200])?;
     Ok(shown.into_iter().map(Program::from).collect())
-}
-
-fn selected_all(session: &Session) -> Result<Vec<Program>, Failure> {
-    session.client.ask(&Route::Programs { select: None, fields: None })?.read(&[200])
 }
 
 /// On a terminal, also says which sources have a refused version; other readers expect supervisorctl's lines alone.
@@ -101,7 +97,7 @@ fn show_refused_sources(session: &mut Session) {
 /// The instances that these names match, or all. Names without a match are reported.
 pub(crate) fn selected(names: &[String], session: &mut Session) -> Result<Vec<Program>, Failure> {
     if names.is_empty() {
-        return selected_all(session);
+        return session.client.ask(&Route::Programs { select: None, fields: None })?.read(&[200]);
     }
     let mut programs = Vec::new();
     for selection in selection::chunks(names) {

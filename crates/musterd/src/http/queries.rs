@@ -73,18 +73,13 @@ pub(super) async fn programs(
 ) -> Result<Answer, Problem> {
     let chosen: Vec<_> =
         select::chosen(&shared.supervisor.borrow(), selection)?.into_iter().map(Instance::id).collect();
-    let now = shared.clock.now();
+    let (now, fields) = (shared.clock.now(), fields.unwrap_or(ProgramFields::ALL));
     let text = slices::list(&shared.turns, b"[", chosen, b"]", |id, text| {
         let supervisor = shared.supervisor.borrow();
         // A reload may have removed it in the meantime.
         let Some(instance) = supervisor.get(id) else { return Ok(()) };
-        match fields {
-            None => serde_json::to_writer(text, &view::program(shared, instance, now)),
-            Some(fields) => {
-                let program = &view::part_of_program(shared, instance, now, fields);
-                serde_json::to_writer(text, &PartOfProgram { program, fields })
-            }
-        }
+        let program = &view::part_of_program(shared, instance, now, fields);
+        serde_json::to_writer(text, &PartOfProgram { program, fields })
     });
     slices::answer(StatusCode::OK, text.await)
 }
