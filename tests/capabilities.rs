@@ -24,8 +24,8 @@ fn doctor(wrapper: &[&str], what: &str) -> String {
     line.unwrap_or_else(|| panic!("no line about {what}:\n{out}")).to_owned()
 }
 
-fn has_said(daemon: &Daemon, words: &str) -> usize {
-    daemon.log.lines().iter().filter(|line| line.message.contains(words)).count()
+fn count(daemon: &Daemon, words: &str) -> usize {
+    daemon.settled_log().iter().filter(|line| line.message.contains(words)).count()
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn root_without_capabilities_runs_programs_as_root_and_reports_its_limits() {
         let pid = daemon.wait_for_running("numbers");
         let own = harness::find(daemon.pid()).and_then(|daemon| daemon.status("Groups"));
         assert_eq!(harness::find(pid).and_then(|program| program.status("Groups")), own, "{groups}");
-        assert_eq!(has_said(&daemon, "CAP_"), 0, "{}", daemon.story());
+        assert_eq!(count(&daemon, "CAP_"), 0, "{}", daemon.story());
         daemon.finish();
     }
     let other = format!("{root}[program.other]\ncommand = \"sleep 1000\"\nuser = \"65534\"\nrestart = \"no\"\n");
@@ -54,7 +54,7 @@ fn root_without_capabilities_runs_programs_as_root_and_reports_its_limits() {
     daemon.wait_for_running("root");
     wait_until("the other program fails", || daemon.state("other") != "STARTING");
     assert_eq!(
-        has_said(&daemon, "without CAP_SETUID and CAP_SETGID programs cannot run as another user, as \"other\""),
+        count(&daemon, "without CAP_SETUID and CAP_SETGID programs cannot run as another user, as \"other\""),
         1
     );
     daemon.finish();
@@ -70,12 +70,12 @@ fn a_missing_kill_capability_is_reported_at_start_and_not_repeatedly() {
     assert!(doctor(&["env"], "user").ends_with("root: programs may have users of their own"));
     let own = "[program.own]\ncommand = \"sleep 1000\"\nuser = \"root\"\n";
     let mut daemon = Setting::supervising(own).wrapped(&WITHOUT_KILL).start();
-    assert_eq!(has_said(&daemon, "CAP_KILL"), 0, "no program needs it: {}", daemon.story());
+    assert_eq!(count(&daemon, "CAP_KILL"), 0, "no program needs it: {}", daemon.story());
     daemon.finish();
     let other = "[program.other]\ncommand = \"sleep 1000\"\nuser = \"65534\"\nstartsecs = 0\nstopwaitsecs = 0\n";
     let daemon = Setting::supervising(other).wrapped(&WITHOUT_KILL).start();
     daemon.wait_for_running("other");
-    assert_eq!(has_said(&daemon, "without CAP_KILL programs of other users cannot be stopped, such as \"other\""), 1);
+    assert_eq!(count(&daemon, "without CAP_KILL programs of other users cannot be stopped, such as \"other\""), 1);
     let mut listener = Listener::of(&daemon, None);
     daemon.ctl(&["stop", "--no-wait", "other"]);
     // It is retried each second, and published after the first, second and fourth attempt.
@@ -87,11 +87,11 @@ fn a_missing_kill_capability_is_reported_at_start_and_not_repeatedly() {
         .collect();
     assert_eq!(attempts.len(), 3, "{attempts:?}");
     let no_permission = "no permission to signal a process: it belongs to another user, and musterd lacks CAP_KILL";
-    let said = daemon.log.saying(no_permission);
+    let said = daemon.has_said(no_permission);
     assert_eq!(said.len(), 1, "{}", daemon.story());
     let fields = ["program", "process", "user"].map(|name| said[0].field(name).unwrap_or_default());
     assert_eq!(fields, ["other", "\"sleep\"", "65534"]);
-    assert_eq!(has_said(&daemon, "SIGKILL"), 0, "nothing was killed: {}", daemon.story());
+    assert_eq!(count(&daemon, "SIGKILL"), 0, "nothing was killed: {}", daemon.story());
 }
 
 /// A copy of setpriv(1) with root's set-user-id bit; `None` where the file system or the process ignores that bit.
@@ -144,7 +144,7 @@ fn a_program_that_became_root_below_a_user_is_reported_once_and_the_final_messag
     let programs = last[0].field("programs").unwrap_or_default();
     assert_eq!(programs.split(',').collect::<BTreeSet<_>>(), ["leaves", "raised"].into(), "{}", daemon.story());
     for untrue in ["everything has stopped", "had to be killed", "after SIGKILL", "killed 1 process", "still alive"] {
-        assert_eq!(has_said(&daemon, untrue), 0, "{untrue}: {}", daemon.story());
+        assert!(!daemon.log.text().contains(untrue), "{untrue}: {}", daemon.story());
     }
 }
 
@@ -176,10 +176,10 @@ fn too_few_descriptors_are_reported_at_start() {
     let mut daemon = Setting::supervising(format!("{many}1000\n")).wrapped(&limit).start();
     let told =
         "the hard limit of 1024 descriptors is enough for 362 programs, but 1000 are configured: raise it to 2300";
-    assert_eq!(has_said(&daemon, told), 1, "{}", daemon.story());
+    assert_eq!(count(&daemon, told), 1, "{}", daemon.story());
     daemon.finish();
     let mut daemon = Setting::supervising(format!("{many}300\n")).wrapped(&limit).start();
-    assert_eq!(has_said(&daemon, "descriptors"), 0, "{}", daemon.story());
+    assert_eq!(count(&daemon, "descriptors"), 0, "{}", daemon.story());
     daemon.finish();
     assert!(doctor(&limit, "descriptors").ends_with("up to 1024: enough for 362 programs"));
 }

@@ -105,6 +105,6 @@ fn a_program_without_children_leaves_nothing_behind() {
     daemon.wait_for_state("web", "EXITED");
     let why = daemon.client.get("/v1/programs/web/why").json();
     assert_eq!(why["run"]["left_behind"], Value::Null, "{why:#}");
-    let told = daemon.log.lines().into_iter().filter(|line| line.message.contains("left behind")).count();
+    let told = daemon.settled_log().into_iter().filter(|line| line.message.contains("left behind")).count();
     assert_eq!(told, 0, "{}", daemon.story());
 }

@@ -190,7 +190,7 @@ fn a_main_process_that_has_lost_its_parent_is_the_run_although_the_first_lives()
         assert!(harness::exists(first_process(&daemon)));
         send(main, 6);
         let ended = daemon.wait_for_state("web", "FATAL");
-        assert_eq!((&ended["exit"]["signal"], daemon.log.saying(GOES_ON).len()), (&"SIGABRT".into(), 0));
+        assert_eq!((&ended["exit"]["signal"], daemon.has_said(GOES_ON).len()), (&"SIGABRT".into(), 0));
         wait_until("nothing of it is left", || daemon.processes().is_empty());
     }
 }

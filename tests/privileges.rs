@@ -141,8 +141,7 @@ fn a_setuid_program_gains_nothing_beyond_them() {
 /// Waits until the program is given up, and checks that the log has the reason.
 fn assert_refused(daemon: &Daemon, name: &str, reason: &str) {
     wait_until("it is given up", || daemon.state(name) == "FATAL");
-    let has_said = daemon.log.lines().iter().any(|line| line.message == format!("cannot spawn: {reason}"));
-    assert!(has_said, "{reason}: {}", daemon.story());
+    daemon.log.wait_for_program(name, &format!("cannot spawn: {reason}"));
 }
 
 const REFUSED: [(&str, &str); 3] = [

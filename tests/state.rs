@@ -276,7 +276,7 @@ fn a_second_daemon_goes_on_without_it() {
     let mut first = setting(&state, &service("web", "")).start();
     let mut second = setting(&state, &service("web", "")).start();
     wait_until("it runs", || second.state("web") == "RUNNING");
-    assert!(second.log.text().contains("another daemon uses it"), "{}", second.story());
+    second.log.wait_for_words("another daemon uses it");
     let metrics = second.client.get("/metrics").body;
     assert!(metrics.contains("muster_state_write_failures_total 1"), "{metrics}");
     second.finish();
@@ -301,8 +301,7 @@ fn documents_that_cannot_be_understood_are_put_aside() {
     let mut daemon = setting(&state, &service("web", "restart = \"unless-stopped\"")).start();
     wait_until("it runs", || daemon.state("web") == "RUNNING");
     for name in ["stopped", "once", "scales", "runs", "schedules"] {
-        let said = format!("put aside as {name}.json.bad");
-        assert!(daemon.log.text().contains(&said), "{name}: {}", daemon.story());
+        daemon.log.wait_for_words(&format!("put aside as {name}.json.bad"));
     }
     daemon.finish();
     assert_eq!(fs::read_to_string(&precious).expect("it is there"), "precious", "no link was followed");
@@ -387,6 +386,7 @@ fn cannot_be_written(prepared: &str) {
     wait_until("a failure is counted", || failures() >= 1);
     post(&daemon, "/v1/programs/web/stop?wait=10");
     wait_until("another is counted", || failures() >= 2);
+    daemon.settled_log();
     let warnings = daemon.log.text().matches("cannot keep state").count();
     assert_eq!(warnings, 1, "{}", daemon.story());
     daemon.finish();

@@ -1,6 +1,7 @@
 /* The baseline for musterd: single-threaded loops that do one job each and nothing else.
  *
  *   baseline restart COUNT PROGRAM ARG   keep one process running: wait for its exit, start the next one
+ *   baseline rereading COUNT PROGRAM ARG the same, with a pipe for each of its two output streams, read until end of file
  *   baseline many COUNT PROGRAM ARG      start COUNT processes, then wait for SIGTERM, kill all and reap all
  *   baseline piped COUNT PROGRAM ARG     the same, with a pipe for each of their two output streams, read until end of file
  *
@@ -51,14 +52,26 @@ static pid_t spawn(char **argv, int *pipes) {
     return pid;
 }
 
+/* Reads the pipes until end of file. */
+static void drain(int *pipes, int count) {
+    char buffer[4096];
+    for (int i = 0; i < count; i++) {
+        while (read(pipes[i], buffer, sizeof buffer) > 0) {}
+        close(pipes[i]);
+    }
+}
+
 int main(int argc, char **argv) {
     if (argc < 5) return 2;
     int count = atoi(argv[2]);
     char **program = argv + 3;
-    if (!strcmp(argv[1], "restart")) {
+    int is_rereading = !strcmp(argv[1], "rereading");
+    if (is_rereading || !strcmp(argv[1], "restart")) {
+        int streams[2];
         for (int made = 0; made < count; made++) {
-            spawn(program, NULL);
+            spawn(program, is_rereading ? streams : NULL);
             wait(NULL);
+            if (is_rereading) drain(streams, 2);
         }
         return 0;
     }
@@ -73,10 +86,6 @@ int main(int argc, char **argv) {
     sigwait(&term, &signal_number);
     for (int i = 0; i < count; i++) kill(pids[i], SIGTERM);
     for (int left = count; left > 0; left--) wait(NULL);
-    for (int i = 0; pipes && i < 2 * count; i++) {
-        char buffer[4096];
-        while (read(pipes[i], buffer, sizeof buffer) > 0) {}
-        close(pipes[i]);
-    }
+    if (pipes) drain(pipes, 2 * count);
     return 0;
 }

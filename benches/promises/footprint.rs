@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::scene::{Running, Scene, report};
+use super::scene::{Running, Scene, report, threads};
 
-/// A field of /proc/PID/status.
+/// A field of a file in /proc/PID.
 fn figure(path: &str, key: &str) -> u64 {
     let status = std::fs::read_to_string(path).expect("the process is running");
     let line = status.lines().find(|line| line.starts_with(key)).expect("the kernel reports it");
@@ -18,13 +18,16 @@ fn start(scene: &Scene, count: usize) -> Running {
 }
 
 pub(crate) fn memory(scene: &Scene) {
-    for (count, promised) in [(10, 4096), (1000, 8192)] {
-        let musterd = start(scene, count);
-        let status = format!("/proc/{}/status", musterd.0.id());
-        let (all, own) = (figure(&status, "VmRSS:"), figure(&status, "RssAnon:"));
-        let measured = format!("{all} KiB resident, of it {own} KiB anonymous");
+    for (count, promised) in [(10, 1024), (1000, 4096)] {
+        let musterd = scene.start_musterd(&scene.configuration(count, &["sleep", "100000"], "startsecs = 0"));
+        // Until the log thread has released its buffer. It is not asked whether it is ready: the code of an answer would be resident
+        // from then on.
+        std::thread::sleep(Duration::from_secs(6));
+        let smaps = format!("/proc/{}/smaps_rollup", musterd.0.id());
+        let (all, own) = (figure(&smaps, "Pss:"), figure(&smaps, "Pss_Anon:"));
+        let measured = format!("{all} KiB (PSS), of it {own} KiB anonymous");
         let limit = format!("{promised} KiB (static release build)");
-        report(&format!("memory with {count} programs"), measured, &limit, all < promised);
+        report(&format!("memory with {count} programs"), measured, &limit, all <= promised);
     }
 }
 
@@ -33,15 +36,8 @@ pub(crate) fn idle(scene: &Scene) {
     let musterd = start(scene, 100);
     // The last client disconnected, and the last program has finished starting.
     std::thread::sleep(Duration::from_secs(2));
-    let before = wake_ups(&musterd);
+    let before = threads(i64::from(musterd.0.id())).1;
     std::thread::sleep(SPAN);
-    let woken = wake_ups(&musterd) - before;
+    let woken = threads(i64::from(musterd.0.id())).1 - before;
     report("wake-ups in 20 s with 100 programs", format!("{woken}"), "0", woken == 0);
-}
-
-/// Voluntary context switches of every thread.
-fn wake_ups(musterd: &Running) -> u64 {
-    let tasks = format!("/proc/{}/task", musterd.0.id());
-    let threads = std::fs::read_dir(tasks).expect("the process is running").flatten();
-    threads.map(|thread| figure(&thread.path().join("status").display().to_string(), "voluntary_ctxt_switches:")).sum()
 }

@@ -25,7 +25,7 @@ fn main() {
         ("restart", speed::restart),
         ("boot", speed::boot_and_stop),
         ("graph", graph::boot),
-        ("cli", api::status_of_a_thousand),
+        ("cli", api::status),
         ("api", api::requests),
         ("via", api::via),
         ("supervisorctl", supervisord::list_of_a_thousand),

@@ -169,3 +169,26 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
 pub(crate) fn report(what: &str, measured: String, promised: &str, holds: bool) {
     println!("{} {what:<44} {measured:<44} promised: {promised}", if holds { "ok  " } else { "MISS" });
 }
+
+/// Whether the answer has the length that its head says.
+pub(crate) fn is_whole(answer: &[u8]) -> bool {
+    let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(&answer[..end]);
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    length.and_then(|length| length.parse().ok()).is_some_and(|length: usize| answer.len() - end - 4 >= length)
+}
+
+/// Whether all threads rest, and how often they have waited.
+pub(crate) fn threads(pid: i64) -> (bool, u64) {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("the daemon is running");
+    // A thread may end meanwhile.
+    let statuses = tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok());
+    let field = |status: &str, key: &str| -> String {
+        let line = status.lines().find_map(|line| line.strip_prefix(key));
+        line.unwrap_or_default().trim().to_owned()
+    };
+    statuses.fold((true, 0), |(are_resting, switches), status| {
+        let own: u64 = field(&status, "voluntary_ctxt_switches:").parse().unwrap_or_default();
+        (are_resting && field(&status, "State:").starts_with('S'), switches + own)
+    })
+}

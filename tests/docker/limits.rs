@@ -5,8 +5,10 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::container::{Container, PATIENCE, Recipe};
-use crate::engine::{alone, docker_ok, is_wanted, services, text, together};
+use crate::engine::{alone, docker_ok, is_wanted, services, together};
 
 /// Sends a request to the daemon from outside: where no process can be created, docker exec does not work.
 fn ask(socket: &Path, method: &str, target: &str) -> String {
@@ -87,16 +89,17 @@ fn a_program_that_exhausts_memory_is_restarted_and_no_other_is_affected() {
     let _shared = together();
     let hog = "my @all; push @all, \"x\" x 1e6 while 1";
     let config = format!(
-        "[program.calm]\ncommand = 'sleep 1000'\n[program.hog]\ncommand = ['perl', '-e', '{hog}']\nautostart = false\n\
+        "[program.calm]\ncommand = 'sleep 1000'\n[program.hog]\ncommand = ['perl', '-e', '{hog}']\ndepends_on = ['calm']\n\
          startretries = 2\nbackoff = {{ delay = 0.1 }}\n"
     );
     let container = Recipe::of(services()).options("--memory 48m --memory-swap 48m").config(&config).start();
-    let calm = container.wait_state("calm", "RUNNING");
-    container.ctl("start hog --no-wait");
-    let hog = container.wait_state("hog", "FATAL");
+    // Not by the API, whose client would run in the container: what allocates while the kernel has marked the dead hog's
+    // memory as reaped, but not yet returned all of it, makes it choose a second victim.
+    container.wait_log("gave up program=hog");
+    let hog = container.program("hog");
+    assert_eq!(hog["state"], "FATAL", "{hog}");
     assert!(hog["description"].to_string().contains("SIGKILL"), "{hog}");
-    assert_eq!(container.program("calm")["pid"], calm["pid"], "{}", container.story());
-    let info = container.ctl("status calm");
-    assert!(info.status.success(), "{}", text(&info));
+    let calm = container.program("calm");
+    assert_eq!((&calm["state"], &calm["run"]), (&json!("RUNNING"), &json!(1)), "{}", container.story());
     assert_eq!(container.stop().code, 0);
 }

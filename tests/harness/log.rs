@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::wait_for;
+use super::{wait_for, wait_until};
 
 /// A line of the log.
 #[derive(Clone, Debug)]
@@ -93,7 +93,12 @@ impl Log {
         })
     }
 
-    /// The lines with this message, about any program.
+    /// Waits until the log contains these words.
+    pub fn wait_for_words(&self, words: &str) {
+        wait_until(&format!("words in the log: {words}"), || self.text().contains(words));
+    }
+
+    /// The lines with this message so far, about any program. Of a running daemon see [`super::Daemon::has_said`].
     pub fn saying(&self, message: &str) -> Vec<Line> {
         self.lines().into_iter().filter(|line| line.message == message).collect()
     }

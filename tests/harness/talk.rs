@@ -47,6 +47,11 @@ impl Daemon {
         self.log.lines()
     }
 
+    /// The lines of [`Self::settled_log`] with this message.
+    pub fn has_said(&self, message: &str) -> Vec<Line> {
+        self.settled_log().into_iter().filter(|line| line.message == message).collect()
+    }
+
     /// An instance as the API reports it.
     pub fn program(&self, name: &str) -> Value {
         let answer = self.client.get(&format!("/v1/programs/{name}"));

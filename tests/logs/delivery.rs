@@ -110,7 +110,7 @@ fn messages_about_many_programs_are_written_together() {
     let before = writes();
     let stopped = daemon.client.request("POST", "/v1/programs/all/stop?wait=30", "");
     assert_eq!(stopped.status / 100, 2, "{stopped:?}");
-    let (made, messages) = (writes() - before, daemon.log.saying("stopped").len());
+    let (made, messages) = (writes() - before, daemon.has_said("stopped").len());
     assert!(messages >= MANY, "{messages}");
     // Each turn of the loop, at most 10 ms, writes once; a slow machine takes more turns.
     assert!(made < MANY, "{made} writes for {messages} programs");

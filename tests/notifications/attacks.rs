@@ -17,7 +17,7 @@ fn a_redirect_leads_nowhere() {
     daemon.ctl(&["start", "bad"]);
     wait_until("it was given up", || figure(&daemon, "failed", "ops") == 1);
     assert_eq!((server.requests().len(), victim.requests().len()), (1, 0));
-    let said = daemon.log.saying("cannot deliver a notification");
+    let said = daemon.has_said("cannot deliver a notification");
     assert!(said[0].field("reason").is_some_and(|it| it.contains("redirects are not followed")), "{said:?}");
     daemon.finish();
 }
@@ -89,7 +89,7 @@ fn a_command_has_no_more_rights_than_its_user() {
     fs::set_permissions(&alert, Permissions::from_mode(0o700)).expect("it is ours");
     daemon.ctl(&["start", "bad"]);
     wait_until("it was refused", || figure(&daemon, "failed", "ops") == 1);
-    let said = daemon.log.saying("cannot deliver a notification");
+    let said = daemon.has_said("cannot deliver a notification");
     assert!(said[0].field("reason").is_some_and(|it| it.contains("permission denied")), "{said:?}");
     assert!(!daemon.path("alert.ran").exists());
     daemon.finish();

@@ -116,7 +116,7 @@ fn a_request_that_was_refused_is_not_repeated() {
     daemon.ctl(&["start", "bad"]);
     wait_until("both were tried", || figure(&daemon, "sent", "ops") == 1);
     assert_eq!((figure(&daemon, "failed", "ops"), server.requests().len()), (1, 2));
-    let said = daemon.log.saying("cannot deliver a notification");
+    let said = daemon.has_said("cannot deliver a notification");
     assert_eq!(said.len(), 1);
     daemon.finish();
 }
@@ -158,13 +158,15 @@ fn a_full_queue_drops_the_oldest_and_counts_them() {
         let all = daemon.client.get("/v1/programs").json();
         all.as_array().is_some_and(|all| all.iter().all(|one| one["state"] == "FATAL"))
     });
-    // One is being sent, 64 wait.
-    wait_until("the others were dropped", || figure(&daemon, "dropped", "ops") == 100 - 65);
+    // 64 wait, and the first is being sent, unless all came before it could be.
+    wait_until("the others were dropped", || figure(&daemon, "dropped", "ops") >= 100 - 65);
     server.does(OK);
     // The one that hangs is given up when its connection ends.
-    wait_until("all others were sent", || figure(&daemon, "sent", "ops") == 65);
+    wait_until("all others were sent", || figure(&daemon, "sent", "ops") + figure(&daemon, "dropped", "ops") == 100);
+    let sent = figure(&daemon, "sent", "ops");
+    assert!([64, 65].contains(&sent), "{sent} were sent");
     let ids: Vec<u64> = server.requests().iter().skip(1).map(Request::id).collect();
-    assert!(ids.is_sorted() && ids.len() == 65, "{ids:?}");
+    assert!(ids.is_sorted() && ids.len() as u64 == sent, "{ids:?}");
     daemon.finish();
 }
 
@@ -204,7 +206,7 @@ fn a_command_that_hangs_is_killed_with_its_tree_and_the_next_notification_follow
     let begun = fs::read_to_string(daemon.path("begun")).expect("it began");
     assert_eq!(begun.lines().count(), 2);
     wait_until("nothing is left", || daemon.processes().is_empty());
-    let said = daemon.log.saying("cannot deliver a notification");
+    let said = daemon.has_said("cannot deliver a notification");
     assert!(said[0].field("reason").is_some_and(|it| it.contains("timed out after 500ms")), "{said:?}");
     daemon.finish();
 }
@@ -219,7 +221,7 @@ fn a_command_that_fails_is_repeated_and_its_words_are_logged() {
     daemon.ctl(&["start", "bad"]);
     wait_until("it was given up", || figure(&daemon, "failed", "ops") == 1);
     assert_eq!(fs::read_to_string(daemon.path("tries")).expect("it began").lines().count(), 2);
-    let said = daemon.log.saying("cannot deliver a notification");
+    let said = daemon.has_said("cannot deliver a notification");
     assert!(said[0].field("reason").is_some_and(|it| it.contains("exit status 75: no relay")), "{said:?}");
     daemon.finish();
 }

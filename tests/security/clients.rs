@@ -18,8 +18,10 @@ const LATE: Duration = Duration::from_secs(1);
 /// How long serving this delays the daemon: the processor time of its loop, since wall-clock time on a busy machine
 /// mostly measures other processes. Blocking without work shows in wall-clock time.
 fn kept_waiting(daemon: &Daemon, ask: impl FnOnce()) -> Duration {
+    // Once, and before: the pid is found among thousands of processes, which takes longer than most answers.
+    let schedstat = format!("/proc/{}/schedstat", daemon.pid());
     let on_processor = || {
-        let text = std::fs::read_to_string(format!("/proc/{}/schedstat", daemon.pid())).unwrap_or_default();
+        let text = std::fs::read_to_string(&schedstat).unwrap_or_default();
         text.split(' ').next().and_then(|ns| ns.parse().ok()).map(Duration::from_nanos)
     };
     let (began, before) = (Instant::now(), on_processor());

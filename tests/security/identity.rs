@@ -85,14 +85,14 @@ fn speak_for_a_victim_with_this_priority(priority: u32) {
     fs::rename(directory.path().join("go.unfinished"), directory.path().join("go")).expect("the test owns it");
     wait_until("the attack is over", || directory.path().join("done").exists());
     // systemd-notify waits until its message has been received.
-    assert!(!daemon.log.saying(NOT_ITS_OWN).is_empty(), "{}", daemon.story());
+    assert!(!daemon.has_said(NOT_ITS_OWN).is_empty(), "{}", daemon.story());
     assert_eq!(daemon.state("victim"), "STARTING", "{}", daemon.story());
     assert_eq!(daemon.pid_of("victim"), pid, "{}", daemon.story());
     let processes = daemon.ctl_well(&["--json", "ps", "victim"]);
     assert_eq!(processes.matches("\"pid\"").count(), 1, "{processes}");
     // The daemon waits for no orphan of the attacker.
     daemon.ctl_well(&["stop", "victim"]);
-    assert!(daemon.log.saying("did not stop in time").is_empty(), "{}", daemon.story());
+    assert!(daemon.has_said("did not stop in time").is_empty(), "{}", daemon.story());
     daemon.finish();
 }
 
@@ -105,7 +105,7 @@ fn messages_that_a_program_provokes_are_rate_limited() {
         let more = "ready = \"notify\"\nstartsecs = 0\n";
         let daemon = Setting::supervising(puppet::program("web", &format!("teller {texts}"), more)).start();
         wait_until("all messages were sent", || daemon.program("web")["status"] == "all is said");
-        let said = daemon.log.lines().iter().filter(|line| line.field("suppressed").is_some()).count();
+        let said = daemon.settled_log().iter().filter(|line| line.field("suppressed").is_some()).count();
         assert_eq!(said, 5, "{text}: {}", daemon.story());
     }
 }

@@ -79,7 +79,7 @@ fn acceptance_of_an_hour_of_polls_without_a_change() {
     let now = daemon.memory("RssAnon");
     println!("180 polls: {before} kB before, {now} kB now");
     assert!(now <= before + 64, "{before} kB before, {now} kB now");
-    assert_eq!(daemon.log.saying("a new configuration is active").len(), 1);
+    assert_eq!(daemon.has_said("a new configuration is active").len(), 1);
     assert_eq!((&fleet(&daemon)["state"], runs(&daemon, "web")), (&serde_json::json!("active"), web));
     daemon.finish();
 }

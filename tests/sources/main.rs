@@ -71,7 +71,7 @@ fn a_server_with_validators_is_asked_conditionally_and_304_is_no_reload() {
     let last = server.requests().pop().expect("there are some").to_ascii_lowercase();
     assert!(last.contains("if-none-match: \"v1\""), "{last}");
     assert_eq!((&fleet(&daemon)["state"], runs(&daemon, "web")), (&serde_json::json!("active"), web));
-    assert_eq!(daemon.log.saying("a new configuration is active").len(), 1);
+    assert_eq!(daemon.has_said("a new configuration is active").len(), 1);
     daemon.finish();
 }
 

@@ -57,7 +57,7 @@ pub use openapi::openapi;
 pub use problem::{COMMON_PROBLEMS, Problem, ProblemKind};
 pub use process::{ExecProcesses, InstanceProcesses, ProcessInfo, ProcessState, Processes};
 pub use program::{ExitInfo, HookFailure, LeftBehind, LeftProcess, Program, ProgramDetail, RollingProgress, Run};
-pub use program_field::{PartOfProgram, ProgramField, ProgramFields};
+pub use program_field::{ProgramField, ProgramFields};
 pub use right::Right;
 pub use route::{MAX_WAIT, Route, RouteError, Verb, WaitFor};
 pub use schedule::{DEFAULT_TIMES, MOST_TIMES, ScheduledProgram, ScheduledTime};

@@ -2,13 +2,9 @@
 
 use std::fmt;
 
-use serde::ser::{Serialize, SerializeMap, Serializer};
-
-use crate::program::Program;
-
 macro_rules! fields {
     ($($variant:ident $field:ident,)*) => {
-        /// A field of [`Program`].
+        /// A field of [`crate::Program`].
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum ProgramField {
             $(#[doc = concat!("`", stringify!($field), "`.")] $variant,)*
@@ -22,12 +18,6 @@ macro_rules! fields {
             pub const fn name(self) -> &'static str {
                 match self {
                     $(ProgramField::$variant => stringify!($field),)*
-                }
-            }
-
-            fn write<M: SerializeMap>(self, program: &Program, map: &mut M) -> Result<(), M::Error> {
-                match self {
-                    $(ProgramField::$variant => map.serialize_entry(stringify!($field), &program.$field),)*
                 }
             }
         }
@@ -100,7 +90,8 @@ impl ProgramFields {
         self.0 & 1 << field as u32 != 0
     }
 
-    fn iter(self) -> impl Iterator<Item = ProgramField> {
+    /// Each of them, in the order in which they are sent.
+    pub fn iter(self) -> impl Iterator<Item = ProgramField> {
         ProgramField::ALL.iter().copied().filter(move |&field| self.has(field))
     }
 }
@@ -115,54 +106,20 @@ impl fmt::Display for ProgramFields {
     }
 }
 
-/// A program of which only some fields are sent.
-#[derive(Debug)]
-pub struct PartOfProgram<'a> {
-    /// The program. The other fields may have any value.
-    pub program: &'a Program,
-    /// The fields.
-    pub fields: ProgramFields,
-}
-
-impl Serialize for PartOfProgram<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        for field in self.fields.iter() {
-            field.write(self.program, &mut map)?;
-        }
-        map.end()
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
     use crate::example;
-
-    fn example() -> Program {
-        serde_json::from_value(example::of("Program").unwrap()).unwrap()
-    }
+    use crate::program::Program;
 
     #[test]
-    fn all_fields_are_the_whole_program() {
-        let program = example();
-        let part = PartOfProgram { program: &program, fields: ProgramFields::ALL };
-        assert_eq!(serde_json::to_string(&part).unwrap(), serde_json::to_string(&program).unwrap());
-    }
-
-    #[test]
-    fn only_the_fields_that_are_asked_for_are_sent() {
-        let program = example();
-        for (asked, sent) in [("pid,name", ["name", "pid"]), ("exit,state,exit", ["state", "exit"])] {
-            let fields = ProgramFields::parse(asked).unwrap();
-            let part = serde_json::to_value(PartOfProgram { program: &program, fields }).unwrap();
-            let keys: Vec<&String> = part.as_object().unwrap().keys().collect();
-            assert_eq!(keys.len(), sent.len());
-            let whole: Value = serde_json::to_value(&program).unwrap();
-            assert!(sent.iter().all(|&key| part[key] == whole[key]), "{part}");
-        }
+    fn all_fields_are_those_of_a_program_in_their_order() {
+        let program: Program = serde_json::from_value(example::of("Program").unwrap()).unwrap();
+        let text = serde_json::to_string(&program).unwrap();
+        let place = |field: &ProgramField| text.find(&format!("\"{}\":", field.name())).unwrap();
+        assert!(ProgramField::ALL.iter().map(place).is_sorted(), "{text}");
+        let keys = serde_json::to_value(&program).unwrap().as_object().unwrap().len();
+        assert_eq!(ProgramField::ALL.len(), keys);
     }
 
     #[test]

@@ -17,10 +17,11 @@ use crate::diagnostic::{Diagnostic, Finding, Place, Report, Severity};
 use crate::drafts::control::ControlDraft;
 use crate::drafts::daemon::DaemonDraft;
 use crate::drafts::instance::Parts;
-use crate::drafts::logs::{OutputDraft, Outputs};
+use crate::drafts::logs::OutputDraft;
 use crate::drafts::notifier::read_notifiers;
 use crate::drafts::own_user;
 use crate::drafts::program::Rules;
+use crate::drafts::shared::Shared;
 use crate::drafts::sockets::check_start_on;
 use crate::drafts::source::SourceDraft;
 use crate::env_file::EnvFiles;
@@ -149,14 +150,14 @@ fn build<T>(
     let mut documents = read_all((source, remote), shelf, report, looked_at);
     let files = shelf.files();
     let outer = Variables { own: BTreeMap::new(), outer: source.variables, noted: &report.noted, is_disguised: false };
-    let outputs = Outputs::default();
+    let shared = Shared::default();
     let around = Surroundings {
         report,
         files: &files,
         variables: &outer,
         host: source.host,
         env_files,
-        outputs: &outputs,
+        shared: &shared,
         certificates: source.certificates,
         processors: source.processors,
         scales: remote.scales,
@@ -437,7 +438,7 @@ fn build_instances(
         let process = parts.process(program, &daemon.environment);
         outputs.push(parts.output.clone());
         let words = InstanceWords { name: &name, index, numprocs };
-        let real = Arc::new(parts.instance(name.clone(), index, process, around.outputs));
+        let real = Arc::new(parts.instance(name.clone(), index, process, around.shared));
         if has_secrets {
             disguises.instances.push(disguise(&real, program, words, entries, around));
         }
@@ -455,8 +456,8 @@ fn disguise(
     around: &Surroundings<'_>,
 ) -> Disguise {
     let variables = Variables { own: around.variables.own.clone(), is_disguised: true, ..*around.variables };
-    let (report, outputs) = (Report::default(), Outputs::default());
-    let around = Surroundings { report: &report, variables: &variables, outputs: &outputs, ..*around };
+    let (report, shared) = (Report::default(), Shared::default());
+    let around = Surroundings { report: &report, variables: &variables, shared: &shared, ..*around };
     let (mut parts, mut hidden) = (Parts::running_as(real.process.user.clone()), Vec::new());
     // Environments are never shown, and a masked file name names no file.
     let shown = |entry: &&Entry<'_>| !entry.key.sets_variables();
@@ -469,7 +470,7 @@ fn disguise(
     }
     let process =
         ProcessSpec { environment: real.process.environment.clone(), ..parts.process(program, &BTreeMap::new()) };
-    let shown = parts.instance(real.name.clone(), real.index, process, &outputs);
+    let shown = parts.instance(real.name.clone(), real.index, process, &shared);
     Disguise { real: Arc::clone(real), shown, hidden }
 }
 

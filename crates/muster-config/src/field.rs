@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use muster_spec::Scales;
 
 use crate::diagnostic::{Finding, Place, Report, Severity};
-use crate::drafts::logs::Outputs;
+use crate::drafts::shared::Shared;
 use crate::drafts::tls::CertificateCheck;
 use crate::env_file::EnvFiles;
 use crate::habits;
@@ -30,7 +30,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) variables: &'a Variables<'a>,
     pub(crate) host: &'a str,
     pub(crate) env_files: &'a EnvFiles<'a>,
-    pub(crate) outputs: &'a Outputs,
+    pub(crate) shared: &'a Shared,
     pub(crate) certificates: &'a CertificateCheck,
     /// The number of processors.
     pub(crate) processors: &'a dyn Fn() -> u32,

@@ -1076,7 +1076,8 @@ pub static KEYS: &[Key] = &[
         "oom_score_adj",
         "number",
         "",
-        "how likely the kernel is to kill it when memory runs out, -1000 to 1000; unset leaves the daemon's",
+        "how likely the kernel is to kill it when memory runs out, -1000 to 1000; unset leaves the daemon's. Where memory is \
+         limited, a positive number for large programs keeps the kernel from choosing musterd in their place",
         Parts::oom_score_adj,
     )
     .shaped(Shape::Whole(-1000, 1000))

@@ -9,6 +9,7 @@
 
 mod build;
 mod check;
+mod copied;
 mod depend;
 mod diagnostic;
 pub mod dialect;

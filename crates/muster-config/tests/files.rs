@@ -123,10 +123,10 @@ fn the_annotated_values_are_the_defaults() {
     let program = annotated.programs[0].as_ref();
     let mut instance: InstanceSpec = program.instances[0].as_ref().clone();
     // Groups, limits, sockets and probes have no defaults, so their values are examples. A probe's own keys have defaults.
-    instance.process.rlimits.clear();
+    std::sync::Arc::make_mut(&mut instance.process).rlimits.clear();
     let socket = instance.process.sockets[0].clone();
     assert_eq!((socket.backlog, socket.mode, socket.is_stdin), (SocketSpec::BACKLOG, SocketSpec::MODE, false));
-    instance.process.sockets = std::sync::Arc::default();
+    std::sync::Arc::make_mut(&mut instance.process).sockets = std::sync::Arc::default();
     for probe in std::mem::take(&mut instance.probes) {
         assert_eq!(probe, ProbeSpec::new(probe.name.clone(), probe.kind, probe.check.clone()));
     }

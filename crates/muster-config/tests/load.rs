@@ -229,7 +229,7 @@ fn an_event_listener_says_which_events_it_gets() {
         buffer_size: ListenerSpec::BUFFER_SIZE,
         mode: ListenerMode::Patient,
     };
-    assert_eq!((process.stdin, process.listener), (Stdin::Events, Some(listener.into())));
+    assert_eq!((process.stdin, process.listener.clone()), (Stdin::Events, Some(listener.into())));
     assert_eq!(only("stdin = \"pipe\"").instances[0].process.listener, None);
     let small = only("stdin = \"supervisor-events\"\nevents = [\"EVENT\"]\nevent_buffer_size = 10");
     assert_eq!(small.instances[0].process.listener.as_ref().map(|listener| listener.buffer_size), Some(10));

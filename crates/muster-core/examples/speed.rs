@@ -117,19 +117,7 @@ fn program(number: u32, priority: u32) -> ProgramSpec {
     let name = format!("p{number}");
     let process = ProcessSpec::of(vec!["sleep".to_owned(), "infinity".to_owned()]);
     let output = Arc::new(OutputSpec { stdout: Target::Discard, stderr: None, ..OutputSpec::default() });
-    let instance = InstanceSpec {
-        name: name.clone(),
-        index: 0,
-        process,
-        output,
-        ready: None,
-        start_timeout: InstanceSpec::START_TIMEOUT,
-        watchdog: None,
-        memory_max: None,
-        variable_files: Arc::default(),
-        probes: Vec::new(),
-        hooks: muster_spec::Hooks::default(),
-    };
+    let instance = InstanceSpec { output, ..InstanceSpec::of(name.clone(), process) };
     let stop = StopStep { signal: Signal::TERM, patience: Duration::from_secs(10) };
     ProgramSpec {
         name,

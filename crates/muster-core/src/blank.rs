@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_spec::{
-    Essential, ExitRules, Hooks, InstanceSpec, Kind, Leftovers, Numprocs, ProcessSpec, ProgramSpec, RestartPolicy,
+    Essential, ExitRules, InstanceSpec, Kind, Leftovers, Numprocs, ProcessSpec, ProgramSpec, RestartPolicy,
 };
 use muster_spec::{StartDelay, StartOn, StopKill, StopScope, StopSpec};
 
@@ -51,16 +51,7 @@ pub(crate) fn no_program() -> Arc<ProgramSpec> {
 /// Stands for the configuration of an instance that is being restored.
 pub(crate) fn no_instance() -> Arc<InstanceSpec> {
     Arc::new(InstanceSpec {
-        name: String::new(),
-        index: 0,
-        process: ProcessSpec::of(Vec::new()),
-        output: Arc::default(),
-        ready: None,
         start_timeout: Duration::ZERO,
-        watchdog: None,
-        memory_max: None,
-        variable_files: Arc::default(),
-        probes: Vec::new(),
-        hooks: Hooks::default(),
+        ..InstanceSpec::of(String::new(), ProcessSpec::of(Vec::new()))
     })
 }

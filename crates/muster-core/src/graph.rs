@@ -74,6 +74,7 @@ impl Graph {
         let mut graph = Graph::default();
         let names: HashMap<&str, Node> = (0..).zip(specs).map(|(node, spec)| (spec.name.as_str(), node)).collect();
         let node = |name: &str| names.get(name).copied();
+        graph.programs.reserve_exact(specs.len());
         for (number, spec) in (0..).zip(specs) {
             let (first, count) = (graph.of.len() as u32, spec.instances.len() as u32);
             let needs = |it: &Dependency| Some((node(&it.program)?, it.condition));

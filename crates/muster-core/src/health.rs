@@ -263,17 +263,9 @@ mod tests {
     fn spec(probes: &[ProbeSpec]) -> InstanceSpec {
         let process = ProcessSpec::of(vec!["web".to_owned()]);
         InstanceSpec {
-            name: "web".to_owned(),
-            index: 0,
-            process,
             output: Arc::new(OutputSpec { stdout: Target::Discard, stderr: None, ..OutputSpec::default() }),
-            ready: None,
-            start_timeout: InstanceSpec::START_TIMEOUT,
-            watchdog: None,
-            memory_max: None,
-            variable_files: Arc::default(),
             probes: probes.to_vec(),
-            hooks: muster_spec::Hooks::default(),
+            ..InstanceSpec::of("web".to_owned(), process)
         }
     }
 

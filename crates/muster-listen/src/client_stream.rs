@@ -18,7 +18,7 @@ pub struct ClientStream(Exposed<UnixStream>);
 
 impl From<UnixStream> for ClientStream {
     fn from(stream: UnixStream) -> ClientStream {
-        ClientStream(Exposed::new(stream))
+        ClientStream(Exposed::accepted(stream))
     }
 }
 
@@ -36,7 +36,10 @@ impl AsFd for ClientStream {
 }
 
 impl AsyncRead for ClientStream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.0.is_bare() {
+            return Pin::new(&mut *self.0).poll_read(cx, buffer);
+        }
         let stream = &*self.0;
         loop {
             ready!(stream.poll_read_ready(cx))?;

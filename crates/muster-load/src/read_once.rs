@@ -9,6 +9,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use muster_sys::heap;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 /// The texts by their absolute paths.
@@ -19,11 +20,13 @@ const MOST: u64 = (16 << 20) + 1;
 
 /// Reads it to its end, keeps its text, and returns a file with it.
 pub(crate) fn keep(path: &Path) -> io::Result<File> {
-    let mut text = Vec::new();
-    File::open(path)?.take(MOST).read_to_end(&mut text)?;
-    let file = file_with(&text)?;
-    kept().insert(std::path::absolute(path)?, text);
-    Ok(file)
+    heap::lasting(|| {
+        let mut text = Vec::new();
+        File::open(path)?.take(MOST).read_to_end(&mut text)?;
+        let file = file_with(&text)?;
+        kept().insert(std::path::absolute(path)?, text);
+        Ok(file)
+    })
 }
 
 /// A file with the text that was kept of it, if one was.

@@ -13,6 +13,7 @@ use muster_api::ProcessInfo;
 use muster_config::{Disguises, Secrets, mask_text};
 use muster_core::Input;
 use muster_spec::{SpawnStep, Spec};
+use muster_sys::heap;
 
 /// In the log, which also contains constant words and programs' names, shorter values are too easily confused with
 /// these.
@@ -41,6 +42,10 @@ pub enum Reader {
 /// Learns the secrets of a configuration, including those from the daemon's environment. Earlier ones are kept, since
 /// processes may still have them. `spec` is the parsed configuration, if it has no error.
 pub fn learn(disguises: &Disguises, spec: Option<&Spec>) {
+    heap::lasting(|| learn_all(disguises, spec));
+}
+
+fn learn_all(disguises: &Disguises, spec: Option<&Spec>) {
     let mut known = KNOWN.write().unwrap_or_else(std::sync::PoisonError::into_inner);
     let known = known.get_or_insert_with(|| {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {

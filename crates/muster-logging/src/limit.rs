@@ -202,7 +202,8 @@ impl Of {
 /// The limits of all instances, by name. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Limits {
-    of: Rc<RefCell<HashMap<String, Of>>>,
+    /// Boxed, as the map has room for up to twice as many.
+    of: Rc<RefCell<HashMap<Box<str>, Box<Of>>>>,
     /// The time of the next check of suppressed runs: one that lasts is worth logging.
     look_at: Rc<Cell<Option<Instant>>>,
 }
@@ -246,7 +247,7 @@ impl Limits {
             }
             if since + INTERVAL <= now {
                 of.runs.is_told = false;
-                lasting.push((name.clone(), run, of.runs.say(run)));
+                lasting.push((name.to_string(), run, of.runs.say(run)));
             } else {
                 next = Some(next.map_or(since + INTERVAL, |next| next.min(since + INTERVAL)));
             }
@@ -267,14 +268,14 @@ impl Limits {
     fn of<T>(&self, name: &str, act: impl FnOnce(&mut Of) -> T) -> T {
         let mut limits = self.of.borrow_mut();
         if !limits.contains_key(name) {
-            limits.insert(name.to_owned(), Of::default());
+            limits.insert(name.into(), Box::default());
         }
         act(limits.get_mut(name).expect("it was inserted above"))
     }
 
     /// Forgets instances that no longer exist.
     pub fn retain(&self, is_there: impl Fn(&str) -> bool) {
-        self.of.borrow_mut().retain(|name, _| name == DAEMON || is_there(name));
+        self.of.borrow_mut().retain(|name, _| **name == *DAEMON || is_there(name));
     }
 }
 

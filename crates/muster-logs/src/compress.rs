@@ -112,7 +112,10 @@ impl Job {
         let is_it = |number: &u32| matches!(self.place.inode(&plain(*number)), Ok(Some(inode)) if inode == original);
         match (1..=self.policy.rotation.max_files).find(is_it) {
             Some(number) => {
-                self.place.rename(unfinished, &compressed(number))?;
+                // If another process removed the compressed one, the original stays.
+                if !self.place.rename(unfinished, &compressed(number))? {
+                    return Err(io::ErrorKind::NotFound.into());
+                }
                 self.place.remove(&plain(number)).map(drop)
             }
             None => self.place.remove(unfinished).map(drop),

@@ -17,6 +17,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use muster_spec::Rotation;
+use muster_sys::footprint;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::stat::fstat;
@@ -87,6 +88,8 @@ struct Own {
     over: u64,
     asked_at: Option<Instant>,
     lines: Vec<(u64, Vec<u8>)>,
+    /// Whether the thread must learn that there are lines, to be released on timeout.
+    is_unknown: bool,
 }
 
 impl std::fmt::Debug for Shared {
@@ -181,14 +184,11 @@ impl Console {
         if state.own.is_waiting() {
             let is_first = state.own.lines.is_empty();
             state.own.keep(lines);
-            if is_first {
-                // The thread must learn that lines are to be released on timeout.
-                self.shared.filled.notify_one();
-            }
-            return;
+            state.own.is_unknown |= is_first;
+        } else {
+            state.push_own(lines);
         }
-        state.push_own(lines);
-        self.shared.ring(&state);
+        self.shared.ring(state);
     }
 
     /// Creates a lane for a stream of a program, or changes the existing one.
@@ -209,7 +209,7 @@ impl Console {
         let mut state = self.shared.lock();
         let until = state.reader_is_waited_for();
         state.queue.push(lane, until, lines, count, continuation);
-        self.shared.ring(&state);
+        self.shared.ring(state);
     }
 
     /// Whether a program may write more. If not, the waiter is called once it may.
@@ -244,7 +244,7 @@ impl Console {
     pub(super) fn drain_is_over(&self, number: u64) {
         let mut state = self.shared.lock();
         state.let_own_go(number);
-        self.shared.ring(&state);
+        self.shared.ring(state);
     }
 
     /// Holds back the following lines: a caller that handles several things at once wakes the thread only once, with
@@ -257,7 +257,7 @@ impl Console {
     pub fn release(&self) {
         let mut state = self.shared.lock();
         state.is_held = false;
-        self.shared.ring(&state);
+        self.shared.ring(state);
     }
 
     /// Waits until everything queued so far has been written, at most for `patience`, and only while something is read
@@ -268,7 +268,8 @@ impl Console {
         state.is_held = false;
         let asked = state.own.asked;
         state.let_own_go(asked);
-        self.shared.ring(&state);
+        self.shared.ring(state);
+        state = self.shared.lock();
         while state.is_busy() {
             let written = state.written;
             let left = deadline.saturating_duration_since(Instant::now()).min(stall);
@@ -292,6 +293,11 @@ impl Console {
 impl Own {
     fn is_waiting(&self) -> bool {
         self.asked > self.over
+    }
+
+    /// Whether there are lines that wait and that the thread does not know of; it will.
+    fn take_unknown(&mut self) -> bool {
+        std::mem::take(&mut self.is_unknown) && self.is_waiting() && !self.lines.is_empty()
     }
 
     fn keep(&mut self, lines: &[u8]) {
@@ -353,9 +359,13 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wakes the thread if it has work that it does not know of.
-    fn ring(&self, state: &State) {
-        if state.is_due() && !state.is_writing {
+    /// Wakes the thread if it has work that it does not know of: something to write, or lines of the daemon that wait for the end of
+    /// a drain or the timeout.
+    fn ring(&self, mut state: MutexGuard<'_, State>) {
+        let has_work = (state.is_due() && !state.is_writing) || (!state.is_held && state.own.take_unknown());
+        // First, or the thread would wait for it as soon as it is awake.
+        drop(state);
+        if has_work {
             self.filled.notify_one();
         }
     }
@@ -379,7 +389,7 @@ impl Shared {
         waiters.into_iter().for_each(|waiter| waiter());
     }
 
-    fn wait<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    fn wait<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         match state.patience_left() {
             Some(left) if left.is_zero() => {
                 let asked = state.own.asked;
@@ -393,6 +403,12 @@ impl Shared {
                     state.queue.rest();
                 }
                 state
+            }
+            None if footprint::is_rest_due() => {
+                // Without the lock, so that those who write to the console need not wait.
+                drop(state);
+                footprint::rest_beside();
+                self.lock()
             }
             None => self.filled.wait(state).unwrap_or_else(PoisonError::into_inner),
         }

@@ -28,8 +28,17 @@ pub(super) struct Files {
 struct Shared {
     place: FileLocation,
     streams: usize,
+    /// The number of streams since it is known here, including those that have ended.
+    all_streams: usize,
     /// The last stream to write, unless it ended a line.
     open: Option<u64>,
+}
+
+/// A file that moves to another thread, with everything known about it.
+#[derive(Debug)]
+pub(super) struct Taken {
+    path: PathBuf,
+    shared: Shared,
 }
 
 /// Where a file is.
@@ -42,17 +51,30 @@ enum FileLocation {
     Late(Arc<Backlog>),
 }
 
+/// A file that no stream writes to any longer.
+pub(super) struct Unused {
+    pub(super) file: Box<LogFile>,
+    /// The number of streams that wrote to it.
+    pub(super) all_streams: usize,
+}
+
 impl Files {
+    pub(super) fn new(compressor: Arc<Compressor>) -> Files {
+        Files { compressor, ..Files::default() }
+    }
+
     /// Adds a stream to this file.
     pub(super) fn attach(&mut self, path: &Path, policy: FilePolicy) {
         let compressor = &self.compressor;
         let open = || Shared {
             place: FileLocation::Here(Box::new(LogFile::at(path, policy, compressor))),
             streams: 0,
+            all_streams: 0,
             open: None,
         };
         let shared = self.files.entry(path.to_owned()).or_insert_with(open);
         shared.streams += 1;
+        shared.all_streams += 1;
         self.of_several += usize::from(shared.streams == 2);
         if let FileLocation::Late(backlog) = &shared.place {
             backlog.leave(false);
@@ -61,7 +83,7 @@ impl Files {
     }
 
     /// Removes a stream. Returns the file if that was the last one, to be closed.
-    pub(super) fn detach(&mut self, path: &Path) -> Option<Box<LogFile>> {
+    pub(super) fn detach(&mut self, path: &Path) -> Option<Unused> {
         let shared = self.files.get_mut(path)?;
         shared.streams -= 1;
         self.of_several -= usize::from(shared.streams == 1);
@@ -75,17 +97,35 @@ impl Files {
     }
 
     /// The thread of this file has ended. Returns the file if no stream writes to it any longer.
-    pub(super) fn settle(&mut self, path: &Path) -> Option<Box<LogFile>> {
+    pub(super) fn settle(&mut self, path: &Path) -> Option<Unused> {
         let shared = self.files.get_mut(path)?;
         shared.take_back();
         match &shared.place {
             FileLocation::Here(_) if shared.streams == 0 => {}
             FileLocation::Here(_) | FileLocation::Lent | FileLocation::Late(_) => return None,
         }
-        match self.files.remove(path)?.place {
-            FileLocation::Here(file) => Some(file),
+        let Shared { place, all_streams, .. } = self.files.remove(path)?;
+        match place {
+            FileLocation::Here(file) => Some(Unused { file, all_streams }),
             FileLocation::Lent | FileLocation::Late(_) => None,
         }
+    }
+
+    /// Removes a file from here, as it is.
+    pub(super) fn take_out(&mut self, path: &Path) -> Option<Taken> {
+        let (path, mut shared) = self.files.remove_entry(path)?;
+        self.of_several -= usize::from(shared.streams > 1);
+        shared.all_streams = shared.streams;
+        Some(Taken { path, shared })
+    }
+
+    /// Adds a file that was elsewhere. `token_of` tells the new token of a stream by its former one.
+    pub(super) fn put_in(&mut self, taken: Taken, token_of: impl Fn(u64) -> u64) {
+        let Taken { path, mut shared } = taken;
+        shared.open = shared.open.map(token_of);
+        self.of_several += usize::from(shared.streams > 1);
+        self.has_late |= matches!(shared.place, FileLocation::Late(_));
+        self.files.insert(path, shared);
     }
 
     /// Whether each of these has a single stream.
@@ -245,5 +285,23 @@ mod tests {
         assert_eq!(String::from_utf8(text.concat()).unwrap(), expected);
         assert!(files.detach(path).is_none());
         assert!(files.are_of_one_stream(&[path.to_owned()]));
+        assert_eq!(files.detach(path).map(|unused| unused.all_streams), Some(2));
+        assert!(files.take_out(path).is_none());
+    }
+
+    #[test]
+    fn a_file_moves_with_its_open_line_and_counts_only_its_present_streams_from_then_on() {
+        let (mut here, mut there, path) = (Files::default(), Files::default(), Path::new("/nowhere"));
+        let policy = FilePolicy::from(Rotation { max_size: 0, max_files: 1, compress: false });
+        (0..3).for_each(|_| here.attach(path, policy));
+        assert!(here.detach(path).is_none());
+        here.join(path, 7, false, [b"", b"begun"]);
+        there.put_in(here.take_out(path).unwrap(), |former| former + 100);
+        assert!(here.detach(path).is_none() && here.are_of_one_stream(&[path.to_owned()]));
+        assert!(!there.are_of_one_stream(&[path.to_owned()]));
+        // It is the same stream that goes on.
+        assert_eq!(there.join(path, 107, true, [b"", b" and ended\n"]).concat(), b" and ended\n");
+        assert!(there.detach(path).is_none());
+        assert_eq!(there.detach(path).map(|unused| unused.all_streams), Some(2));
     }
 }

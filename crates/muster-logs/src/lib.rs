@@ -1,6 +1,7 @@
 //! The data plane: program output on its path to the console and to files.
 //!
-//! It runs on its own threads that never touch supervision: one that reads every pipe ([`pump`]), and one for each
+//! It runs on its own threads that never touch supervision: one that reads the pipes ([`pump`]), with a second one
+//! once several programs write faster than it copies, and one for each
 //! console stream ([`console`]), because a console's reader may stop reading and a disk may be slow.
 //! A stalled log file gets its own thread while it is stalled ([`late`], [`backlog`]).
 //! Output for syslog is sent by another one, if configured ([`syslog`]).
@@ -259,6 +260,7 @@ impl Logs {
             long: None,
             is_parked: false,
             full_reads: 0,
+            flood: 0,
             is_large: false,
         };
         let in_syslog = sinks.contains(&Sink::Syslog).then(|| spec.name.clone());
@@ -302,7 +304,8 @@ impl Logs {
         self.heard.is_used().then(|| self.drains.last())
     }
 
-    /// Starts reading a pipe. `pid` is that of its process, which messages to syslog carry; `None` if it could not be created.
+    /// Starts reading a pipe, after [`Logs::ring`]. `pid` is that of its process, which messages to syslog carry; `None` if it could not be
+    /// created.
     pub fn bind(&self, reading: Unbound, pid: Option<u32>) {
         let Unbound { mut stream, policies, in_syslog } = reading;
         if let Some(instance) = in_syslog {
@@ -330,11 +333,18 @@ impl Logs {
         self.kept.borrow().get(instance).map(|kept| kept.counters.counts())
     }
 
-    /// The main processes of these runs have exited: their output is delivered before the daemon's lines that follow.
+    /// The main processes of these runs have exited: their output is delivered before the daemon's lines that follow, after
+    /// [`Logs::ring`].
     pub fn drain(&self, runs: Vec<RunId>) {
         let notice = self.drains.begin();
         self.consoles.stderr.await_drain(notice.number());
         self.pump.drain(runs.into_iter().map(|run| run.0).collect(), notice);
+    }
+
+    /// Lets the thread that reads the pipes begin with what it got to do since the last call: [`Logs::bind`] and [`Logs::drain`] do
+    /// not wake it, so that several of them do so once, and after what is more urgent.
+    pub fn ring(&self) {
+        self.pump.ring();
     }
 
     /// The drain that has not been delivered yet, if any.
@@ -441,7 +451,7 @@ pub struct Recorder {
 }
 
 /// Identifies an instance while anything of it is recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct InstanceId(usize);
 
 impl Recorder {

@@ -1,4 +1,4 @@
-//! The thread that reads every pipe.
+//! The thread that reads the pipes, and the [`second`] one.
 //!
 //! One epoll set for all of them and one buffer for whichever is ready, so that a program costs two descriptors and no
 //! thread. Each turn reads at most one buffer of each ready pipe, so that a program that writes continuously does not starve
@@ -11,22 +11,26 @@
 //! write, with a [`backlog`](super::backlog).
 
 mod driver;
+mod registry;
+mod second;
+mod slow;
 mod succession;
 mod terminal;
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use tracing::{error, warn};
+use tracing::error;
 
 use self::driver::Driver;
+use self::second::{Common, Moved, Part, Partner};
 use super::backlog::{Origin, Room};
 use super::coalesce::Pace;
 use super::drain::Notice;
@@ -49,11 +53,11 @@ const ENDING: Duration = Duration::from_millis(5);
 /// After this long without anything to read, memory is released.
 const REST: Duration = Duration::from_secs(1);
 
-/// Maximum number of ended runs of an instance that are still read, if processes they left behind hold their pipes.
-const MOST_ENDED: usize = 4;
-
 /// Maximum number of enlarged pipes: an unprivileged user's pipes may have 64 MiB in total, including those of its programs.
 const LARGE_PIPES: usize = 64;
+
+/// Maximum number of streams that are read at every turn without being watched.
+const MOST_FAST: usize = 16;
 
 /// This many streams may keep up to 1 MiB of a line in one piece, all others 64 KiB.
 const LONG_LINES: usize = 8;
@@ -76,6 +80,10 @@ enum Order {
         done: Sender<()>,
         deadline: Instant,
     },
+    /// To the second thread: these streams are its own from now on.
+    Adopt(Box<Moved>),
+    /// From the second thread: it no longer has this, of so many streams that it was given.
+    Gone(Part, usize),
 }
 
 /// The handle of the thread. Clones refer to the same one.
@@ -83,30 +91,36 @@ enum Order {
 pub(super) struct Pump {
     orders: Sender<Order>,
     bell: Arc<EventFd>,
+    /// Whether an order was queued without waking the thread.
+    is_due: Arc<AtomicBool>,
 }
 
 impl Pump {
     pub(super) fn start(consoles: Consoles, heard: Arc<HeardQueue>) -> io::Result<Pump> {
+        Pump::start_thread("logs", Common::new(consoles, heard), Partner::None)
+    }
+
+    fn start_thread(name: &str, common: Common, partner: Partner) -> io::Result<Pump> {
         let (orders, received) = mpsc::channel();
         let bell = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(&*bell, EpollEvent::new(EpollFlags::EPOLLIN, ORDERS))?;
-        let pump = Pump { orders, bell };
+        let pump = Pump { orders, bell, is_due: Arc::default() };
         let worker = Box::new(Worker {
             epoll,
             own: pump.clone(),
             orders: received,
-            consoles,
-            heard,
+            files: Files::new(Arc::clone(&common.compressor)),
+            common,
             streams: HashMap::new(),
-            runs: HashMap::new(),
-            instances: HashMap::new(),
-            files: Files::default(),
+            runs: BTreeSet::new(),
+            instances: BTreeSet::new(),
             next_token: 0,
-            large_pipes: 0,
+            flooding: Vec::new(),
+            partner,
             is_ending: false,
             pace: Pace::default(),
-            fast: None,
+            fast: Vec::new(),
             splice_buffer: None,
             buffer: Vec::new(),
             scratch: Scratch::default(),
@@ -116,21 +130,22 @@ impl Pump {
             draining: None,
             patient: Vec::new(),
             idle: IdleQueue::default(),
-            long_lines: Arc::default(),
             busy_at: Instant::now(),
         });
-        let driver = Driver::of(worker);
-        std::thread::Builder::new().name("logs".to_owned()).spawn(move || driver.run())?;
+        let driver = Driver::of(worker, Arc::default());
+        std::thread::Builder::new().name(name.to_owned()).spawn(move || driver.run())?;
         Ok(pump)
     }
 
+    /// Reads this stream, from [`Pump::ring`] on.
     pub(super) fn attach(&self, stream: Stream, policies: Box<[FilePolicy]>) {
-        self.order(Order::Attach(Box::new(stream), policies));
+        self.queue(Order::Attach(Box::new(stream), policies));
     }
 
-    /// The main processes of these runs have exited: the rest of their output is delivered, and the notice is given.
+    /// The main processes of these runs have exited: from [`Pump::ring`] on, the rest of their output is delivered, and the notice
+    /// is given.
     pub(super) fn drain(&self, runs: Vec<u64>, notice: Notice) {
-        self.order(Order::Drain { runs, notice });
+        self.queue(Order::Drain { runs, notice });
     }
 
     /// This run is over: its terminal is read for the last time, and closed.
@@ -160,7 +175,30 @@ impl Pump {
     }
 
     fn order(&self, order: Order) {
-        if self.orders.send(order).is_ok() {
+        // If the thread has exited, nothing is read any longer.
+        let _ = self.try_order(order);
+    }
+
+    /// Returns the order if the thread has exited.
+    fn try_order(&self, order: Order) -> Result<(), Order> {
+        self.try_queue(order)?;
+        self.ring();
+        Ok(())
+    }
+
+    fn queue(&self, order: Order) {
+        let _ = self.try_queue(order);
+    }
+
+    fn try_queue(&self, order: Order) -> Result<(), Order> {
+        self.orders.send(order).map_err(|mpsc::SendError(order)| order)?;
+        self.is_due.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Wakes the thread, if anything was queued since the last call.
+    pub(super) fn ring(&self) {
+        if self.is_due.swap(false, Ordering::AcqRel) {
             // The counter cannot overflow: it is reset whenever the commands are taken.
             let _ = self.bell.write(1);
         }
@@ -171,22 +209,24 @@ struct Worker {
     epoll: Epoll,
     own: Pump,
     orders: Receiver<Order>,
-    consoles: Consoles,
-    heard: Arc<HeardQueue>,
+    common: Common,
     streams: HashMap<u64, Box<Stream>>,
-    /// The streams of a run.
-    runs: HashMap<u64, Vec<u64>>,
-    /// The runs of an instance that have streams, oldest first.
-    instances: HashMap<InstanceId, VecDeque<u64>>,
+    /// The streams of each run.
+    runs: BTreeSet<(u64, u64)>,
+    /// The runs of each instance that have streams, with the first of these, so that the oldest comes first: those of hooks have
+    /// numbers of their own.
+    instances: BTreeSet<(InstanceId, u64, u64)>,
     files: Files,
     next_token: u64,
-    large_pipes: usize,
+    /// Streams that have begun to flood, and may move to the second thread.
+    flooding: Vec<u64>,
+    partner: Partner,
     is_ending: bool,
     pace: Pace,
-    /// The stream that writes without a pause. It is not in the epoll set meanwhile: each write into a watched pipe costs
-    /// its writer an epoll call. It is read at every turn instead, until it pauses.
-    fast: Option<u64>,
-    /// The splice buffer for the fast stream.
+    /// The streams that write single lines without a pause. They are not in the epoll set meanwhile: each write into a watched pipe
+    /// costs its writer an epoll call. They are read at every turn instead, until they pause.
+    fast: Vec<u64>,
+    /// The splice buffer for a single fast stream.
     splice_buffer: Option<SpliceBuffer>,
     buffer: Vec<u8>,
     scratch: Scratch,
@@ -201,8 +241,6 @@ struct Worker {
     /// Streams that wait for the console's reader or a late file, with a deadline.
     patient: Vec<(Instant, u64)>,
     idle: IdleQueue,
-    /// Cloned for each stream that keeps a long line.
-    long_lines: Arc<()>,
     /// When something was last read.
     busy_at: Instant,
 }
@@ -225,12 +263,14 @@ enum Chore {
         writer: Writer,
     },
     Detach(PathBuf),
+    /// The second thread tells that it has closed this file, of so many streams.
+    Closed(PathBuf, usize),
     Settle(PathBuf),
     Prepare(PathBuf),
     Reopen(PathBuf),
     /// Reads and delivers what the pipe of this stream holds now.
     Drain(u64),
-    Notify(Notice),
+    Notify(Vec<u64>, Notice),
     /// The same, up to this moment, and the stream ends.
     Finish(u64, Instant),
     Close(u64),
@@ -249,34 +289,12 @@ struct Lent {
 
 impl Worker {
     fn attach(&mut self, stream: Box<Stream>, policies: &[FilePolicy]) {
-        let token = self.next_token;
-        self.next_token += 1;
         stream.files.iter().zip(policies).for_each(|(path, policy)| self.files.attach(path, *policy));
-        self.runs.entry(stream.run).or_default().push(token);
-        self.leave_oldest(stream.recorder.instance(), stream.run);
-        self.streams.insert(token, stream);
-        self.watch(token);
-    }
-
-    /// With each of its exits a program can leave processes behind that hold its pipes and no longer belong to a run. They must
-    /// not use up all descriptors, so the oldest pipes are no longer read.
-    fn leave_oldest(&mut self, instance: InstanceId, new: u64) {
-        let runs = self.instances.entry(instance).or_default();
-        if runs.back() == Some(&new) {
-            return;
-        }
-        runs.push_back(new);
-        if runs.len() <= 1 + MOST_ENDED {
-            return;
-        }
-        let Some(run) = runs.pop_front() else { return };
-        warn!(run, "no longer reading the output of processes that an ended run left behind");
-        let tokens = self.runs.get(&run).into_iter().flatten();
-        self.chores.extend(tokens.flat_map(|&token| [Chore::Drain(token), Chore::Close(token)]));
+        self.insert(stream);
     }
 
     fn watch(&mut self, token: u64) {
-        let is_fast = self.fast == Some(token);
+        let is_fast = self.fast.contains(&token);
         let Some(stream) = self.streams.get_mut(&token).filter(|_| !is_fast) else { return };
         stream.is_parked = false;
         match self.epoll.add(&stream.pipe, EpollEvent::new(EpollFlags::EPOLLIN, token)) {
@@ -291,7 +309,7 @@ impl Worker {
         if let Some(stream) = self.streams.get(&token)
             && self.epoll.delete(&stream.pipe).is_ok()
         {
-            self.fast = Some(token);
+            self.fast.push(token);
             // Without one it is read directly.
             self.splice_buffer = self.splice_buffer.take().or_else(|| SpliceBuffer::of_size(BUFFER).ok());
         }
@@ -326,7 +344,7 @@ impl Worker {
         if whole.is_empty() {
             whole = vec![0; BUFFER];
         }
-        let is_fast_pipe = self.fast == Some(token) && stream.screen.is_none();
+        let is_fast_pipe = self.fast == [token] && stream.screen.is_none();
         let buffer = &mut whole[..stream.most_at_once(BUFFER)];
         let spliced = self.splice_buffer.as_mut().filter(|_| is_fast_pipe).map(|it| it.read(&stream.pipe, buffer));
         let read = match spliced {
@@ -343,38 +361,20 @@ impl Worker {
 
     /// Ends a stream; the output that remains to be written becomes chores.
     fn close(&mut self, token: u64, moment: Moment) {
-        let Some(mut stream) = self.streams.remove(&token) else { return };
-        // Closing removes it from the set only if no process shares the reading end, which none does; do it explicitly all the same.
-        let _ = self.epoll.delete(&stream.pipe);
+        let Some(mut stream) = self.remove(token) else { return };
         let held = stream.end(moment, &mut self.scratch);
         stream.screen.iter().for_each(|screen| screen.close());
         for path in stream.files.iter().rev() {
             self.chores.push_front(Chore::Detach(path.clone()));
         }
         write_first(&mut self.chores, token, &stream, held);
-        self.large_pipes -= usize::from(stream.is_large);
-        if let Some(tokens) = self.runs.get_mut(&stream.run) {
-            tokens.retain(|&other| other != token);
-            if tokens.is_empty() {
-                self.runs.remove(&stream.run);
-                self.forget_run(stream.recorder.instance(), stream.run);
-            }
-        }
-    }
-
-    fn forget_run(&mut self, instance: InstanceId, run: u64) {
-        if let Entry::Occupied(mut entry) = self.instances.entry(instance) {
-            entry.get_mut().retain(|&other| other != run);
-            if entry.get().is_empty() {
-                entry.remove();
-            }
-        }
+        self.partner.tell_end(Part::Instance(stream.recorder.instance()), 1);
     }
 
     /// Everything of the runs of a drain has been passed on.
     fn report_drain(&self, number: u64) {
-        if self.heard.is_used() {
-            self.heard.push(Heard::Drained(number));
+        if self.common.heard.is_used() {
+            self.common.heard.push(Heard::Drained(number));
         }
     }
 
@@ -401,7 +401,7 @@ impl Worker {
     fn timeout(&mut self) -> EpollTimeout {
         // A deadline is also noticed while another program is read without a pause.
         let patience = if self.patient.is_empty() { None } else { self.end_patience() };
-        if self.fast.is_some() {
+        if !self.fast.is_empty() {
             return EpollTimeout::ZERO;
         }
         let rest = (!self.buffer.is_empty()).then_some(REST);
@@ -415,6 +415,7 @@ impl Worker {
             self.splice_buffer = None;
             self.buffer = Vec::new();
             self.scratch.shrink();
+            muster_sys::footprint::release_free_memory();
         }
         self.give_out_parts(moment);
     }

@@ -22,22 +22,14 @@ fn an_inherited_descriptor_gets_the_bytes_as_they_come() {
     let output =
         OutputSpec { stdout: Target::Capture(vec![Sink::Descriptor(path)]), stderr: None, ..OutputSpec::default() };
     let web = InstanceSpec {
-        name: "web".to_owned(),
-        index: 0,
-        process: ProcessSpec::of(vec!["true".to_owned()]),
         output: output.into(),
-        ready: None,
-        start_timeout: InstanceSpec::START_TIMEOUT,
-        watchdog: None,
-        memory_max: None,
-        variable_files: std::sync::Arc::default(),
-        probes: Vec::new(),
-        hooks: muster_spec::Hooks::default(),
+        ..InstanceSpec::of("web".to_owned(), ProcessSpec::of(vec!["true".to_owned()]))
     };
     let mut reading = File::from(OwnedFd::from(reading));
     for (run, text) in [(1, &b"half"[..]), (2, b" a line\n\x1b[1m")] {
         let pipe = logs.open_pipe(RunId(run), &web, Source::Stdout, web.output.stdout.sinks(), None).unwrap();
         logs.bind(pipe.reading, None);
+        logs.ring();
         File::from(pipe.writing).write_all(text).unwrap();
         let mut read = vec![0; text.len()];
         reading.read_exact(&mut read).unwrap();

@@ -145,18 +145,8 @@ mod tests {
 
     #[test]
     fn terminals_and_their_clients_are_counted() {
-        let spec = |terminal| InstanceSpec {
-            name: "web".to_owned(),
-            index: 0,
-            process: ProcessSpec { terminal, ..ProcessSpec::of(vec!["true".to_owned()]) },
-            variable_files: std::sync::Arc::default(),
-            output: OutputSpec::default().into(),
-            ready: None,
-            start_timeout: InstanceSpec::START_TIMEOUT,
-            watchdog: None,
-            memory_max: None,
-            probes: Vec::new(),
-            hooks: muster_spec::Hooks::default(),
+        let spec = |terminal| {
+            InstanceSpec::of("web".to_owned(), ProcessSpec { terminal, ..ProcessSpec::of(vec!["true".to_owned()]) })
         };
         let (without, with) = (spec(None), spec(Some(muster_spec::TerminalSpec::default())));
         assert_eq!(needed([&with, &with]) - needed([&without, &without]), 2 * TERMINAL + MOST_SHOWN * SHOWN);

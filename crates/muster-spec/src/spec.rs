@@ -3,6 +3,7 @@
 //! `muster-config` parses text into these values and fills in the defaults. The core reads the rules, `muster-sys` the
 //! [`ProcessSpec`], `musterd` the rest.
 
+mod copied;
 mod depend;
 mod feed;
 mod hook;
@@ -39,6 +40,7 @@ use crate::listen::{Authentication, ExecAt, IdentitySpec, ListenSpec, SecretFile
 use crate::restart::{ExitRule, ExitRules, RestartPolicy};
 use crate::signal::Signal;
 
+pub use copied::list;
 pub use depend::{Dependency, DependencyCondition};
 pub use feed::FeedKind;
 pub use hook::{Hook, HookSpec, Hooks};
@@ -397,9 +399,9 @@ pub struct InstanceSpec {
     pub name: String,
     /// Its number, from 0.
     pub index: u32,
-    /// Its process.
+    /// Its process. Shared, since instances of a program mostly have the same.
     #[serde(skip, default = "ProcessSpec::nothing")]
-    pub process: ProcessSpec,
+    pub process: Arc<ProcessSpec>,
     /// Where its output goes. Shared, since most instances have the same.
     #[serde(skip)]
     pub output: Arc<OutputSpec>,
@@ -423,4 +425,21 @@ pub struct InstanceSpec {
 impl InstanceSpec {
     /// Default of `start_timeout`.
     pub const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+    /// An instance of this name, the first of its program, with defaults for everything else.
+    pub fn of(name: String, process: ProcessSpec) -> InstanceSpec {
+        InstanceSpec {
+            name,
+            index: 0,
+            process: process.into(),
+            output: Arc::default(),
+            ready: None,
+            start_timeout: InstanceSpec::START_TIMEOUT,
+            watchdog: None,
+            probes: Vec::new(),
+            hooks: Hooks::default(),
+            memory_max: None,
+            variable_files: Arc::default(),
+        }
+    }
 }

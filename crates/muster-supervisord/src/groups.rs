@@ -90,8 +90,8 @@ fn comparable(was: &ProgramSpec, is: &ProgramSpec) -> ProgramSpec {
         let mut process = is.process.clone();
         if is_theirs {
             output.strip_ansi = was.output.strip_ansi;
-            let sockets = was.process.sockets.iter().zip(process.sockets.iter());
-            process.sockets =
+            let sockets = was.process.sockets.iter().zip(is.process.sockets.iter());
+            Arc::make_mut(&mut process).sockets =
                 sockets.map(|(was, is)| SocketSpec { address: is.address.clone(), ..was.clone() }).collect();
         }
         *is = Arc::new(InstanceSpec { output: Arc::new(output), process, ..InstanceSpec::clone(is) });

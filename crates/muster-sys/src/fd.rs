@@ -15,14 +15,14 @@ pub(crate) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
 /// stdout.
 pub fn output_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = pipe_with(libc::O_CLOEXEC)?;
-    set_nonblocking(reader.as_fd())?;
+    set_new_nonblocking(reader.as_fd())?;
     Ok((reader, writer))
 }
 
 /// A pipe for a child's input: the writing end is non-blocking, the reading end is blocking, as programs expect of their stdin.
 pub fn input_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = pipe_with(libc::O_CLOEXEC)?;
-    set_nonblocking(writer.as_fd())?;
+    set_new_nonblocking(writer.as_fd())?;
     Ok((reader, writer))
 }
 
@@ -87,6 +87,12 @@ pub fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: as above.
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) })?;
     Ok(())
+}
+
+/// The same for an end of a new pipe, which has no other flags that can be set.
+fn set_new_nonblocking(end: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: F_SETFL touches no memory of ours.
+    check(unsafe { libc::fcntl(end.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) }).map(drop)
 }
 
 /// Makes reads and writes wait again.

@@ -8,10 +8,13 @@
 pub mod async_fd;
 pub mod background;
 pub mod boot;
+#[cfg(all(target_arch = "x86_64", any(target_env = "musl", test)))]
+mod copying;
 pub mod core_dump;
 pub mod fd;
 pub mod footprint;
 pub mod foreground;
+pub mod heap;
 mod holder;
 pub mod inherited;
 pub mod limits;

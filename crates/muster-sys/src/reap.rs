@@ -38,37 +38,46 @@ pub enum Change {
     },
 }
 
+/// The result of a look at the children.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// A change, of which there may be more.
+    Changed(Change),
+    /// No child has changed.
+    Unchanged,
+    /// There are no children, so there is no process below this one.
+    Childless,
+}
+
 /// Reaps one exited child. `None` if no more have exited, or there are no children at all.
 ///
 /// Call it until `None` after each SIGCHLD: several exits may be reported by one signal.
 pub fn reap_next() -> io::Result<Option<Reaped>> {
-    let about = wait_for(libc::WEXITED)?;
-    Ok(about.as_ref().and_then(change).and_then(|change| match change {
-        Change::Exited(reaped) => Some(reaped),
-        Change::Stopped { .. } | Change::Continued { .. } => None,
-    }))
+    Ok(match look_for(libc::WEXITED)? {
+        Look::Changed(Change::Exited(reaped)) => Some(reaped),
+        Look::Changed(Change::Stopped { .. } | Change::Continued { .. }) | Look::Unchanged | Look::Childless => None,
+    })
 }
 
 /// Like [`reap_next`], and also reports that a child was stopped or continued: each once, and only the last of both, so that
 /// a child that is stopped and continued all the time causes no queue. Stops never take the place of an exit.
-pub fn next_change() -> io::Result<Option<Change>> {
-    Ok(wait_for(libc::WEXITED | libc::WSTOPPED | libc::WCONTINUED)?.as_ref().and_then(change))
+pub fn next_change() -> io::Result<Look> {
+    look_for(libc::WEXITED | libc::WSTOPPED | libc::WCONTINUED)
 }
 
-/// The record of one child, if any has one of these changes.
-fn wait_for(changes: libc::c_int) -> io::Result<Option<libc::siginfo_t>> {
+fn look_for(changes: libc::c_int) -> io::Result<Look> {
     loop {
         // SAFETY: all-zero bytes are a valid siginfo_t; si_pid stays 0 when no child has exited.
         let mut about: libc::siginfo_t = unsafe { std::mem::zeroed() };
         let flags = changes | libc::WNOHANG | libc::__WALL;
         // SAFETY: `about` has room for the one record that waitid writes.
         if unsafe { libc::waitid(libc::P_ALL, 0, &mut about, flags) } == 0 {
-            return Ok(Some(about));
+            return Ok(change(&about).map_or(Look::Unchanged, Look::Changed));
         }
         let error = io::Error::last_os_error();
         match error.raw_os_error() {
             Some(libc::EINTR) => {}
-            Some(libc::ECHILD) => return Ok(None),
+            Some(libc::ECHILD) => return Ok(Look::Childless),
             _ => return Err(error),
         }
     }

@@ -8,6 +8,8 @@
 //! Such a wait is interrupted by a signal. [`without_waiting`] has a timer send one to the thread every half millisecond, and
 //! the kernel closes the rest while the signal is pending. Descriptors are never received, so they
 //! use no entry in the daemon's table and no file system is asked to flush.
+//!
+//! Since Linux 6.16 a socket can refuse descriptors ([`refuse_descriptors`]): then nothing can arrive, and no timer is set.
 
 use std::cell::OnceCell;
 use std::io;
@@ -108,6 +110,16 @@ pub fn refuse_descriptors(socket: BorrowedFd<'_>) {
     let _ = check(set);
 }
 
+/// Whether this socket has always refused descriptors: it inherits that from its listener when a client connects, and keeps it.
+fn refuses_descriptors(socket: BorrowedFd<'_>) -> bool {
+    let mut accepts: libc::c_int = 1;
+    let mut size = size_of::<libc::c_int>() as libc::socklen_t;
+    let (of, to) = (socket.as_raw_fd(), (&raw mut accepts).cast());
+    // SAFETY: the kernel writes one number to `accepts`, and its size to `size`.
+    let got = unsafe { libc::getsockopt(of, libc::SOL_SOCKET, SO_PASSRIGHTS, to, &raw mut size) };
+    check(got).is_ok() && accepts == 0
+}
+
 /// Reads from a Unix socket, `WouldBlock` if it is empty. Descriptors that come with the bytes are an error.
 pub fn read_without_descriptors(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
@@ -126,12 +138,29 @@ pub fn read_without_descriptors(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io
 
 /// A socket that may hold unreceived descriptors of others. Dropping it never waits for them.
 #[derive(Debug)]
-pub struct Exposed<T>(Option<T>);
+pub struct Exposed<T> {
+    socket: Option<T>,
+    is_bare: bool,
+}
 
 impl<T> Exposed<T> {
     /// Wrap the socket as soon as it exists.
     pub fn new(socket: T) -> Exposed<T> {
-        Exposed(Some(socket))
+        Exposed { socket: Some(socket), is_bare: false }
+    }
+}
+
+impl<T: AsFd> Exposed<T> {
+    /// Wraps a socket that was accepted. If its listener refuses descriptors, none can be there. Those that a listener itself
+    /// leads to can be older than its refusal.
+    pub fn accepted(socket: T) -> Exposed<T> {
+        let is_bare = refuses_descriptors(socket.as_fd());
+        Exposed { socket: Some(socket), is_bare }
+    }
+
+    /// Whether it holds no descriptors and none can arrive, so that it can be read and closed like any other.
+    pub fn is_bare(&self) -> bool {
+        self.is_bare
     }
 }
 
@@ -139,13 +168,13 @@ impl<T> std::ops::Deref for Exposed<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.0.as_ref().expect("only dropping takes it out")
+        self.socket.as_ref().expect("only dropping takes it out")
     }
 }
 
 impl<T> std::ops::DerefMut for Exposed<T> {
     fn deref_mut(&mut self) -> &mut T {
-        self.0.as_mut().expect("only dropping takes it out")
+        self.socket.as_mut().expect("only dropping takes it out")
     }
 }
 
@@ -157,8 +186,10 @@ impl<T: AsFd> AsFd for Exposed<T> {
 
 impl<T> Drop for Exposed<T> {
     fn drop(&mut self) {
-        let socket = self.0.take();
-        without_waiting(|| drop(socket));
+        let socket = self.socket.take();
+        if !self.is_bare {
+            without_waiting(|| drop(socket));
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Nothing here installs a handler (only [`crate::release`] has one, which does nothing). Signals are blocked once, by
 //! [`crate::boot::take_signals`], and then read like any other message, with their sender. `musterd` decides what they mean.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
@@ -123,6 +123,8 @@ pub struct Received {
 pub struct Signals {
     descriptor: OwnedFd,
     unread: RefCell<VecDeque<Received>>,
+    /// Whether the last read was full, so that more may be pending.
+    may_have_more: Cell<bool>,
 }
 
 /// Maximum number of signals per read.
@@ -138,7 +140,11 @@ impl Signals {
         let descriptor = check(descriptor as libc::c_int)?;
         // SAFETY: the descriptor was just created and has no other owner.
         let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
-        Ok(Signals { descriptor, unread: RefCell::new(VecDeque::with_capacity(BATCH)) })
+        Ok(Signals {
+            descriptor,
+            unread: RefCell::new(VecDeque::with_capacity(BATCH)),
+            may_have_more: Cell::new(false),
+        })
     }
 
     /// The next signal, or `None` if none is pending.
@@ -148,6 +154,16 @@ impl Signals {
             self.read_batch(&mut unread)?;
         }
         Ok(unread.pop_front())
+    }
+
+    /// The next of the signals that were pending when they were last read, as far as is known without looking again. A signal
+    /// that came later makes the descriptor readable.
+    pub fn next_of_those(&self) -> io::Result<Option<Received>> {
+        match self.unread.borrow_mut().pop_front() {
+            None if self.may_have_more.get() => {}
+            known => return Ok(known),
+        }
+        self.next()
     }
 
     /// Whether this signal is pending, or was read and not returned yet. Takes none.
@@ -166,6 +182,7 @@ impl Signals {
         let mut batch: [libc::signalfd_siginfo; BATCH] = unsafe { std::mem::zeroed() };
         // SAFETY: the kernel writes whole records into `batch`, at most as many bytes as it has.
         let bytes = unsafe { libc::read(self.descriptor.as_raw_fd(), batch.as_mut_ptr().cast(), size_of_val(&batch)) };
+        self.may_have_more.set(usize::try_from(bytes).is_ok_and(|bytes| bytes == size_of_val(&batch)));
         match usize::try_from(bytes) {
             Ok(bytes) => {
                 let count = bytes / size_of::<libc::signalfd_siginfo>();

@@ -325,7 +325,7 @@ fn can_become(open: &SocketSpec, new: &SocketSpec) -> bool {
 
 /// The sockets of an instance.
 fn keyed(instance: &InstanceSpec) -> impl Iterator<Item = (Key, &SocketSpec, &ProcessSpec)> {
-    let process = &instance.process;
+    let process = &*instance.process;
     process.sockets.iter().map(move |spec| (Key::of(&instance.name, spec), spec, process))
 }
 

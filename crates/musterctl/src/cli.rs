@@ -1,9 +1,11 @@
 //! The command line: global options and the list of commands.
 //!
-//! Each command's arguments and implementation are in its own file under `cmd/`. To add one: that file, a variant here,
+//! Each command's arguments and implementation are in its own file under `cmd/`. To add one: that file, a line in `commands!` here,
 //! and a section in `docs/reference/musterctl.md`, which a test compares with this.
 
-use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+
+use clap::{Args as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::cmd;
 use crate::failure::{Exit, Failure};
@@ -31,101 +33,109 @@ Exit codes: 0 success, 1 an operation failed, 2 usage, 3 status shows a program 
 #[command(arg_required_else_help = true, disable_help_subcommand = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
-    pub(crate) reach: Reach,
-
-    /// Print data as JSON, in the format of the API.
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
+    pub(crate) global: Global,
 
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-/// The commands.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    Status(cmd::status::Args),
-    Start(cmd::start::Args),
-    Stop(cmd::stop::Args),
-    Restart(cmd::restart::Args),
-    Reload(cmd::reload::Args),
-    Signal(cmd::signal::Args),
-    Scale(cmd::scale::Args),
-    Wait(cmd::wait::Args),
-    Why(cmd::why::Args),
-    Events(cmd::events::Args),
-    Top(cmd::top::Args),
-    Logs(cmd::logs::Args),
-    Fg(cmd::fg::Args),
-    Exec(cmd::exec::Args),
-    Clear(cmd::clear::Args),
-    Maintail(cmd::maintail::Args),
-    Ps(cmd::ps::Args),
-    Pid(cmd::pid::Args),
-    Avail(cmd::avail::Args),
-    Reread(cmd::reread::Args),
-    Update(cmd::update::Args),
-    Schedule(cmd::schedule::Args),
-    Sources(cmd::sources::Args),
-    Source(cmd::source::Args),
-    Health(cmd::health::Args),
-    Version(cmd::version::Args),
-    Shutdown(cmd::shutdown::Args),
-    Shell(cmd::shell::Args),
-    Web(cmd::web::Args),
-    Contexts(cmd::contexts::Args),
-    #[command(name = "dial-stdio")]
-    DialStdio(cmd::dial_stdio::Args),
-    Completions(cmd::completions::Args),
-    Man(cmd::man::Args),
-    #[command(name = "__complete", hide = true)]
-    Complete(cmd::complete::Args),
+// The options of all commands. No doc comment: clap would make it the description of the whole program.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Global {
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+
+    /// Print data as JSON, in the format of the API.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+impl Cli {
+    /// Parses a command line.
+    ///
+    /// To build all commands takes longer than most of them run. So only the one is built that a word of the line names, and if
+    /// the line does not fit it, all of them: for the command that was meant, for help, and for the message.
+    pub(crate) fn parse_line(line: &[OsString]) -> Result<Cli, clap::Error> {
+        let named = line.iter().skip(1).find_map(|word| Command::alone(word.to_str()?));
+        let fits = |command| {
+            let root = clap::Command::new("musterctl").subcommand_required(true).disable_help_subcommand(true);
+            let root = Global::augment_args(root.subcommand(command));
+            let mut matches = root.try_get_matches_from(line).ok()?;
+            Cli::from_arg_matches_mut(&mut matches).ok()
+        };
+        named.and_then(fits).map_or_else(|| Cli::try_parse_from(line), Ok)
+    }
+}
+
+macro_rules! commands {
+    ($($(#[$attribute:meta])* $variant:ident $module:ident $name:literal,)*) => {
+        /// The commands.
+        #[derive(Debug, Subcommand)]
+        pub(crate) enum Command {
+            $(#[command(name = $name)] $(#[$attribute])* $variant(cmd::$module::Args),)*
+        }
+
+        impl Command {
+            /// The command with this name, without the others.
+            fn alone(name: &str) -> Option<clap::Command> {
+                match name {
+                    $($name => Some(cmd::$module::Args::augment_args(clap::Command::new($name))),)*
+                    _ => None,
+                }
+            }
+
+            /// Runs the command.
+            pub(crate) fn run(&self, session: &mut Session) -> Result<Exit, Failure> {
+                match self {
+                    $(Command::$variant(args) => cmd::$module::run(args, session),)*
+                }
+            }
+        }
+    };
+}
+
+commands! {
+    Status status "status",
+    Start start "start",
+    Stop stop "stop",
+    Restart restart "restart",
+    Reload reload "reload",
+    Signal signal "signal",
+    Scale scale "scale",
+    Wait wait "wait",
+    Why why "why",
+    Events events "events",
+    Top top "top",
+    Logs logs "logs",
+    Fg fg "fg",
+    Exec exec "exec",
+    Clear clear "clear",
+    Maintail maintail "maintail",
+    Ps ps "ps",
+    Pid pid "pid",
+    Avail avail "avail",
+    Reread reread "reread",
+    Update update "update",
+    Schedule schedule "schedule",
+    Sources sources "sources",
+    Source source "source",
+    Health health "health",
+    Version version "version",
+    Shutdown shutdown "shutdown",
+    Shell shell "shell",
+    Web web "web",
+    Contexts contexts "contexts",
+    DialStdio dial_stdio "dial-stdio",
+    Completions completions "completions",
+    Man man "man",
+    #[command(hide = true)]
+    Complete complete "__complete",
 }
 
 impl Command {
     /// Whether it works without a daemon, whatever options and variables say about one.
     pub(crate) fn is_alone(&self) -> bool {
         matches!(self, Command::Completions(_) | Command::Man(_) | Command::Contexts(_) | Command::Complete(_))
-    }
-
-    /// Runs the command.
-    pub(crate) fn run(&self, session: &mut Session) -> Result<Exit, Failure> {
-        match self {
-            Command::Status(args) => cmd::status::run(args, session),
-            Command::Start(args) => cmd::start::run(args, session),
-            Command::Stop(args) => cmd::stop::run(args, session),
-            Command::Restart(args) => cmd::restart::run(args, session),
-            Command::Reload(args) => cmd::reload::run(args, session),
-            Command::Signal(args) => cmd::signal::run(args, session),
-            Command::Scale(args) => cmd::scale::run(args, session),
-            Command::Wait(args) => cmd::wait::run(args, session),
-            Command::Why(args) => cmd::why::run(args, session),
-            Command::Events(args) => cmd::events::run(args, session),
-            Command::Top(args) => cmd::top::run(args, session),
-            Command::Logs(args) => cmd::logs::run(args, session),
-            Command::Fg(args) => cmd::fg::run(args, session),
-            Command::Exec(args) => cmd::exec::run(args, session),
-            Command::Clear(args) => cmd::clear::run(args, session),
-            Command::Maintail(args) => cmd::maintail::run(args, session),
-            Command::Ps(args) => cmd::ps::run(args, session),
-            Command::Pid(args) => cmd::pid::run(args, session),
-            Command::Avail(args) => cmd::avail::run(args, session),
-            Command::Reread(args) => cmd::reread::run(args, session),
-            Command::Update(args) => cmd::update::run(args, session),
-            Command::Schedule(args) => cmd::schedule::run(args, session),
-            Command::Sources(args) => cmd::sources::run(args, session),
-            Command::Source(args) => cmd::source::run(args, session),
-            Command::Health(args) => cmd::health::run(args, session),
-            Command::Version(args) => cmd::version::run(args, session),
-            Command::Shutdown(args) => cmd::shutdown::run(args, session),
-            Command::Shell(args) => cmd::shell::run(args, session),
-            Command::Web(args) => cmd::web::run(args, session),
-            Command::Contexts(args) => cmd::contexts::run(args, session),
-            Command::DialStdio(args) => cmd::dial_stdio::run(args, session),
-            Command::Completions(args) => cmd::completions::run(args, session),
-            Command::Man(args) => cmd::man::run(args, session),
-            Command::Complete(args) => cmd::complete::run(args, session),
-        }
     }
 }
 
@@ -211,6 +221,37 @@ mod tests {
         }
     }
 
+    /// Which commands are built makes no difference.
+    #[test]
+    fn a_line_means_the_same_whether_one_command_is_built_or_all() {
+        for line in [
+            "musterctl",
+            "musterctl --help",
+            "musterctl --version",
+            "musterctl status --help",
+            "musterctl status --version",
+            "musterctl status --json -s /x web",
+            "musterctl -x status stop web",
+            "musterctl -x stop status",
+            "musterctl --context=stop status status",
+            "musterctl -s status",
+            "musterctl stop",
+            "musterctl sttaus status",
+            "musterctl status --wacth",
+            "musterctl exec web status --help",
+            "musterctl help status",
+            "musterctl -- status",
+            "musterctl dial-stdio",
+            "musterctl __complete",
+        ] {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            let told = |parsed: Result<Cli, clap::Error>| {
+                parsed.map(|cli| format!("{cli:?}")).map_err(|error| error.to_string())
+            };
+            assert_eq!(told(Cli::parse_line(&words)), told(Cli::try_parse_from(&words)), "{line}");
+        }
+    }
+
     /// The examples in the help are command lines that are understood.
     #[test]
     fn examples_can_be_typed() {
@@ -220,8 +261,16 @@ mod tests {
             for line in after.lines().filter_map(|line| line.trim().strip_prefix("musterctl ")) {
                 let words = crate::via::words(line).expect("a shell can split it");
                 let words = words.into_iter().take_while(|word| !["|", ">", "&&"].contains(&word.as_str()));
-                let parsed = Cli::try_parse_from(std::iter::once("musterctl".to_owned()).chain(words));
-                assert!(parsed.is_ok(), "{line}: {}", parsed.err().map(|error| error.to_string()).unwrap_or_default());
+                let line: Vec<OsString> =
+                    std::iter::once("musterctl".into()).chain(words.map(OsString::from)).collect();
+                let parsed = Cli::try_parse_from(&line);
+                let quickly = Cli::parse_line(&line).map(|cli| format!("{cli:?}"));
+                assert_eq!(quickly.ok(), parsed.as_ref().ok().map(|cli| format!("{cli:?}")), "{line:?}");
+                assert!(
+                    parsed.is_ok(),
+                    "{line:?}: {}",
+                    parsed.err().map(|error| error.to_string()).unwrap_or_default()
+                );
                 typed += 1;
             }
         }

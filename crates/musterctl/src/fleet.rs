@@ -101,7 +101,7 @@ pub(crate) fn run(cli: Cli, targets: Vec<(String, Target)>, around: &mut Surroun
     };
     let names: Vec<String> = targets.iter().map(|(name, _)| printable(name)).collect();
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or_default();
-    let printing = Printing { names, width, json: cli.json };
+    let printing = Printing { names, width, json: cli.global.json };
     let all: Vec<Target> = targets.iter().map(|(_, target)| target.clone()).collect();
     let threads = if follows { targets.len() } else { AT_A_TIME };
     let (sender, pieces) = sync_channel(WAITING_MAX);

@@ -31,6 +31,7 @@ mod reach;
 mod report;
 mod selection;
 mod session;
+mod shown;
 mod span;
 mod supervisorctl;
 #[cfg(test)]

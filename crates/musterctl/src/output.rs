@@ -35,7 +35,9 @@ pub(crate) fn paint(line: &mut String, coloured: bool, style: Style, text: &str)
 /// `text` without control characters or characters that cannot be shown: names, commands and reasons come from configuration files
 /// and processes, and must not move the cursor, change the window title or reverse the line.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(seen).collect()
+    // Most text is this, and there are thousands of lines of it.
+    let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if is_plain { text.to_owned() } else { text.chars().map(seen).collect() }
 }
 
 /// The character, or U+FFFD if it is invisible.

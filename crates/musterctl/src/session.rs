@@ -9,7 +9,6 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use clap::Parser;
 use muster_api::DEFAULT_SOCKET;
 
 use crate::cli::{Cli, Command};
@@ -119,7 +118,7 @@ impl Session<'_> {
 /// Runs a command line. The first argument is the program's name.
 pub(crate) fn execute(args: impl IntoIterator<Item = OsString>, around: &mut Surroundings<'_>) -> Exit {
     let args: Vec<OsString> = args.into_iter().collect();
-    let cli = match Cli::try_parse_from(&args) {
+    let cli = match Cli::parse_line(&args) {
         Ok(cli) => cli,
         Err(error) => return tell_clap(&error, &args, around),
     };
@@ -129,7 +128,7 @@ pub(crate) fn execute(args: impl IntoIterator<Item = OsString>, around: &mut Sur
     }
     let reached = match cli.command.is_alone() {
         true => Ok(Reached::One(Target::new(Place::Unix(DEFAULT_SOCKET.into())))),
-        false => cli.reach.targets(&around.variables, around.can_ask),
+        false => cli.global.reach.targets(&around.variables, around.can_ask),
     };
     match reached {
         Ok(Reached::One(target)) => run_on(&cli, target, around, false).0,
@@ -142,13 +141,13 @@ pub(crate) fn execute(args: impl IntoIterator<Item = OsString>, around: &mut Sur
 pub(crate) fn run_on(cli: &Cli, target: Target, around: &mut Surroundings<'_>, gathers: bool) -> (Exit, Option<Rows>) {
     let mut session = Session {
         client: Client::new(target, around.patience),
-        reach: cli.reach.clone(),
+        reach: cli.global.reach.clone(),
         variables: around.variables.clone(),
         out: String::new(),
         live: &mut *around.out,
         failures: Vec::new(),
         hints: Vec::new(),
-        json: cli.json,
+        json: cli.global.json,
         out_is_terminal: around.out_is_terminal,
         coloured: around.out_is_terminal && !around.colourless,
         gathers,

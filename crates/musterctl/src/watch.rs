@@ -10,6 +10,7 @@ use crate::cmd::status::{columns, lines, selected};
 use crate::failure::{Exit, Failure};
 use crate::live::{Live, News};
 use crate::session::Session;
+use crate::shown::as_shown;
 
 /// How often uptimes are advanced.
 const TICK: Duration = Duration::from_secs(1);
@@ -63,7 +64,7 @@ fn put(session: &mut Session<'_>, text: &str) -> Result<bool, Failure> {
 
 /// Draws the table over the previous content line by line, so that nothing flickers.
 fn screen(programs: &[Program], coloured: bool) -> String {
-    let table = columns(programs, coloured);
+    let table = columns(&as_shown(programs), coloured);
     let rows: String = table.lines().map(|line| format!("{line}{CLEAR_LINE}\r\n")).collect();
     format!("{HOME}{rows}{CLEAR_BELOW}")
 }
@@ -92,7 +93,7 @@ impl Shown {
         };
         let changed: Vec<Program> = programs.iter().filter(is_new).cloned().collect();
         if !is_json {
-            return lines(&changed);
+            return lines(&as_shown(&changed));
         }
         let to_json =
             |program| serde_json::to_string(program).expect("our bodies are plain structs, which always make JSON");

@@ -17,6 +17,7 @@ mod said;
 pub(crate) mod secrets;
 mod sending;
 pub(crate) mod sockets;
+mod starts;
 pub(crate) mod stdin;
 pub(crate) mod suspension;
 pub(crate) mod terminal;
@@ -35,7 +36,7 @@ use muster_secrets::{Home, Prepared, RunDirectory};
 use muster_spec::{Exit, InstanceSpec, ProcessSpec, RunId, Signal, SpawnError, SpawnStep};
 use muster_sys::async_fd::Watched;
 use muster_sys::pollset::PollSet;
-use muster_sys::reap::{Reaped, next_change};
+use muster_sys::reap::{Look, Reaped, next_change};
 use muster_sys::signal::Pid;
 use muster_sys::sockets::Sockets;
 use muster_sys::spawn::{Launch, Spawner, Spawning};
@@ -76,6 +77,8 @@ struct Child {
     suspended: Option<Signal>,
     /// Present until it is known whether the program was executed. Boxed: it is large and short-lived.
     spawning: Option<Box<Spawning>>,
+    /// Whether any of its output is read for the logs.
+    is_captured: bool,
     /// Writes to its standard input, if that is a pipe or a terminal.
     stdin: Option<Rc<StdinPipe>>,
     /// Its terminal, if it has one.
@@ -91,7 +94,10 @@ pub(crate) struct Children {
     trees: Trees,
     logs: Logs,
     statuses: Rc<Watched<PollSet>>,
-    children: HashMap<RunId, Child>,
+    /// Boxed, as the map has room for up to twice as many.
+    children: HashMap<RunId, Box<Child>>,
+    /// New runs whose status has to be readable before the loop waits for it.
+    unawaited: Vec<RunId>,
     /// Our children that are the main process of a run, or an ancestor of it.
     runs: HashMap<Pid, RunId>,
     /// Whether any run has ever had a main process other than its first: most programs never name one.
@@ -139,6 +145,7 @@ impl Children {
             logs,
             statuses,
             children: HashMap::new(),
+            unawaited: Vec::new(),
             runs: HashMap::new(),
             has_mains: false,
             known_pids: BTreeMap::new(),
@@ -175,11 +182,11 @@ impl Children {
             message: notify::words(&error),
         });
         let spawned = made.and_then(|channel| self.spawn_with(run, spec, &marker, (&channel, &prepared)));
-        let (spawning, (stdin, terminal)) = spawned.inspect_err(|_| self.notify.close(run))?;
+        let (spawning, is_captured, (stdin, terminal)) = spawned.inspect_err(|_| self.notify.close(run))?;
         self.keep_credentials(run, prepared);
         let pid = spawning.pid;
         // If the poll set accepts no more descriptors, the result is only known later, when the process is reaped.
-        if let Err(error) = self.statuses.get_ref().add(spawning.as_fd(), run.0)
+        if let Err(error) = self.statuses.get_ref().add(spawning.descriptor(), run.0)
             && let Some(suppressed) = self.limits.pass(&spec.name, Notice::Unwatched)
         {
             let (program, suppressed) = (&spec.name, unless_none(suppressed));
@@ -189,7 +196,8 @@ impl Children {
         self.trees.begin(run, pid, marker);
         self.trees.note_user(run, uid);
         self.terminals.extend(terminal.is_some().then_some(run));
-        self.children.insert(run, Child { stdin, terminal, ..Child::new(spawning) });
+        self.children.insert(run, Box::new(Child { is_captured, stdin, terminal, ..Child::new(spawning) }));
+        self.unawaited.push(run);
         self.remember_pid(run, pid);
         self.say_start(run, spec, pid);
         Ok(())
@@ -201,7 +209,7 @@ impl Children {
         spec: &InstanceSpec,
         marker: &str,
         (channel, prepared): (&Channel, &Prepared),
-    ) -> Result<(Spawning, Ends), SpawnError> {
+    ) -> Result<(Spawning, bool, Ends), SpawnError> {
         let stdin = stdin::open(spec)?;
         self.open_sockets_to_start(spec)?;
         let (stdout, stderr, reading, terminal) = self.open_streams(run, spec, channel.matcher.as_ref())?;
@@ -233,10 +241,11 @@ impl Children {
             None => self.spawner.spawn_reading(&launch, reading_end),
         };
         let pid = spawned.as_ref().ok().and_then(|spawning| u32::try_from(spawning.pid.0).ok());
+        let is_captured = !reading.is_empty();
         reading.into_iter().for_each(|reading| self.logs.bind(reading, pid));
         let spawning = spawned?;
         let (terminal, input) = terminal.unzip();
-        Ok((spawning, (stdin.map(|(_, pipe)| pipe).or(input).map(Rc::new), terminal)))
+        Ok((spawning, is_captured, (stdin.map(|(_, pipe)| pipe).or(input).map(Rc::new), terminal)))
     }
 
     /// The user id that a process will run as; its notifications and orphans are recognized by it. A user that does
@@ -262,50 +271,8 @@ impl Children {
 
     /// The pid of a run, while it is remembered.
     pub(crate) fn pid_of(&self, run: RunId) -> Option<u32> {
-        let pid = self.children.get(&run).map(Child::main_pid).or_else(|| self.known_pids.get(&run).copied());
+        let pid = self.children.get(&run).map(|child| child.main_pid()).or_else(|| self.known_pids.get(&run).copied());
         pid.and_then(|pid| u32::try_from(pid.0).ok())
-    }
-
-    /// The number of processes that have not executed their program yet. Commands of probes are not watched, so where it
-    /// matters they are looked at here: they may run for as long as the probe allows.
-    pub(crate) fn in_flight(&mut self) -> usize {
-        if self.spawner.in_flight() >= Spawner::AT_ONCE {
-            for id in self.commands.unended() {
-                let Some(child) = self.children.get_mut(&id) else { continue };
-                child.spawning.take_if(|spawning| spawning.outcome() == Some(Ok(())));
-            }
-        }
-        self.spawner.in_flight()
-    }
-
-    /// Returns the results of spawning that are known since the last call.
-    pub(crate) fn take_outcomes(&mut self, ready: &[u64]) -> Vec<Input> {
-        ready.iter().filter_map(|&token| self.take_outcome(RunId(token))).collect()
-    }
-
-    fn take_outcome(&mut self, run: RunId) -> Option<Input> {
-        self.unwatch_lost(run);
-        let child = self.children.get_mut(&run)?;
-        match child.spawning.as_mut()?.outcome()? {
-            Ok(()) => {
-                let spawning = child.spawning.take()?;
-                self.unwatch(&spawning);
-                // Recording its tag now saves doing so when it is stopped, perhaps together with a thousand others.
-                self.trees.observe(run);
-                Some(Input::Spawned { run })
-            }
-            // The process is about to exit; the run has ended only when it has been reaped.
-            Err(_) => {
-                let spawning = child.spawning.as_ref()?;
-                let _ = self.statuses.get_ref().remove(spawning.as_fd());
-                None
-            }
-        }
-    }
-
-    fn unwatch(&self, spawning: &Spawning) {
-        // It may have been removed before, which is the only possible error.
-        let _ = self.statuses.get_ref().remove(spawning.as_fd());
     }
 
     /// Receives the notifications of these runs.
@@ -324,8 +291,8 @@ impl Children {
         self.credentials_home.finish();
     }
 
-    /// Reaps everything that has exited, and queues the inputs that follow for runs. The log thread is asked to
-    /// deliver the output of an ended run before its exit is reported. Returns false if there may be more to reap: no
+    /// Reaps everything that has exited, and queues the inputs that follow for runs. If output of an ended run is read, the log
+    /// thread is asked to deliver it before the exit is reported. Returns false if there may be more to reap: no
     /// further signal announces those.
     pub(crate) fn reap(&mut self, inputs: &mut VecDeque<Input>) -> io::Result<bool> {
         let end = Instant::now() + REAPING;
@@ -336,14 +303,23 @@ impl Children {
             self.lose_main(run, inputs);
             ended.push(run);
         }
-        while !is_over && let Some(change) = next_change()? {
+        while !is_over {
+            let change = match next_change()? {
+                Look::Changed(change) => change,
+                Look::Unchanged => break,
+                Look::Childless => {
+                    self.trees.note_childless();
+                    break;
+                }
+            };
             count += 1;
             is_over = count.is_multiple_of(REAPED_AT_ONCE) && Instant::now() >= end;
             let Some(reaped) = self.note_suspension(change) else { continue };
             self.trees.reaped(reaped.pid);
-            match self.runs.remove(&reaped.pid) {
-                Some(run) if self.has_ended_with(run, &reaped, inputs) => ended.push(run),
-                _ => {
+            let run = self.runs.remove(&reaped.pid);
+            match run.and_then(|run| Some((run, self.end_with(run, &reaped, inputs)?))) {
+                Some((run, is_captured)) => ended.extend(is_captured.then_some(run)),
+                None => {
                     was_orphan = true;
                     self.say_orphan(&reaped);
                 }
@@ -366,9 +342,10 @@ impl Children {
         std::mem::take(&mut self.commands.ended)
     }
 
-    /// Whether a run ends with this process, which was its main process or an ancestor of it.
-    fn has_ended_with(&mut self, run: RunId, reaped: &Reaped, inputs: &mut VecDeque<Input>) -> bool {
-        let Some(child) = self.children.get_mut(&run) else { return false };
+    /// Ends a run whose main process, or an ancestor of it, this was. Returns whether any of its output is read, or `None` if the
+    /// run goes on.
+    fn end_with(&mut self, run: RunId, reaped: &Reaped, inputs: &mut VecDeque<Input>) -> Option<bool> {
+        let child = self.children.get_mut(&run)?;
         let (exit, spawning) = (reaped.exit, child.spawning.take());
         if is_command(run) {
             let outcome = spawning.map_or(Ok(()), |mut spawning| spawning.outcome_after_exit());
@@ -384,25 +361,17 @@ impl Children {
             self.hear(run, Some(reaped.pid), inputs);
             if self.has_lost_main(run) {
                 self.lose_main(run, inputs);
-                return true;
+                return Some(true);
             }
             if self.goes_on_without(run, reaped) {
-                return false;
+                return None;
             }
             self.notify.close(run);
             inputs.push_back(Input::Exited { run, exit });
         }
-        let ended = self.children.remove(&run);
-        ended.and_then(|child| child.terminal).into_iter().for_each(|terminal| terminal.end(exit));
-        true
-    }
-
-    /// The process exited before its spawning was checked.
-    fn spawn_error(&self, run: RunId, mut spawning: Spawning, inputs: &mut VecDeque<Input>) -> Option<SpawnError> {
-        self.unwatch(&spawning);
-        let outcome = spawning.outcome_after_exit();
-        inputs.extend(outcome.is_ok().then_some(Input::Spawned { run }));
-        outcome.err()
+        let ended = self.children.remove(&run)?;
+        ended.terminal.into_iter().for_each(|terminal| terminal.end(exit));
+        Some(ended.is_captured)
     }
 
     /// Which of these runs have no process left; they are forgotten. `None` if the scan took too long and must be
@@ -457,7 +426,17 @@ impl Child {
     fn new(spawning: Spawning) -> Child {
         let (pid, spawning) = (spawning.pid, Some(Box::new(spawning)));
         let (sent, stop_signal, suspended) = (None, None, None);
-        Child { pid, main: None, sent, stop_signal, suspended, spawning, stdin: None, terminal: None }
+        Child {
+            pid,
+            main: None,
+            sent,
+            stop_signal,
+            suspended,
+            spawning,
+            is_captured: false,
+            stdin: None,
+            terminal: None,
+        }
     }
 }
 

@@ -21,7 +21,7 @@ impl Clock {
         Time::from_origin(self.origin.elapsed())
     }
 
-    /// The timer's instant of a point in time. A deadline centuries ahead is never reached.
+    /// The timer's instant of a point in time; `None` if the clock has none.
     pub(crate) fn instant(self, at: Time) -> Option<Instant> {
         self.origin.checked_add(at.since_origin())
     }
@@ -32,9 +32,29 @@ impl Clock {
         i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
     }
 
+    /// Reads both clocks.
+    pub(crate) fn read(self) -> Moment {
+        Moment { now: self.now(), wall: SystemTime::now() }
+    }
+
     /// The date of a point in time, according to the current wall clock.
     pub(crate) fn date(self, at: Time) -> SystemTime {
-        let (now, wall) = (self.now(), SystemTime::now());
+        self.read().date(at)
+    }
+}
+
+/// One moment on both clocks, for many dates.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    /// On the daemon's clock.
+    pub(crate) now: Time,
+    wall: SystemTime,
+}
+
+impl Moment {
+    /// The date of a point in time, according to the wall clock at this moment.
+    pub(crate) fn date(self, at: Time) -> SystemTime {
+        let Moment { now, wall } = self;
         let date = if at > now { wall.checked_add(at.since(now)) } else { wall.checked_sub(now.since(at)) };
         date.unwrap_or(SystemTime::UNIX_EPOCH)
     }

@@ -2,6 +2,7 @@
 //!
 //! Read-only: decides, changes and waits for nothing.
 
+use std::fmt;
 use std::time::Duration;
 
 use muster_core::{Health, Instance, PastRun, Readiness, Time, Verdict, restart::Again};
@@ -12,56 +13,78 @@ use crate::shared::Shared;
 
 /// Describes an instance as supervisorctl would, or in more detail.
 pub(crate) fn describe(shared: &Shared, instance: &Instance, now: Time) -> String {
-    let pid = instance.run().and_then(|run| shared.children.borrow().pid_of(run));
-    let reason = instance.past().next_back().map(PastRun::reason).unwrap_or_default();
-    let in_state = now.since(instance.since());
-    match instance.state() {
-        State::Running | State::Starting if instance.is_failing() => {
-            let why = instance.cause().map(ToString::to_string).unwrap_or_default();
-            format!("being stopped: {why}")
+    Description { shared, instance, now }.to_string()
+}
+
+/// The same, written where it is needed.
+pub(crate) struct Description<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) instance: &'a Instance,
+    pub(crate) now: Time,
+}
+
+impl fmt::Display for Description<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Description { shared, instance, now } = *self;
+        let pid = || instance.run().and_then(|run| shared.children.borrow().pid_of(run));
+        let reason = || instance.past().next_back().map(PastRun::reason).unwrap_or_default();
+        let in_state = now.since(instance.since());
+        match instance.state() {
+            State::Running | State::Starting if instance.is_failing() => {
+                f.write_str("being stopped: ")?;
+                instance.cause().map_or(Ok(()), |cause| write!(f, "{cause}"))
+            }
+            State::Starting if instance.run_began().is_none() && instance.phase().is_some() => {
+                write!(f, "running its pre_start for {}", Span::about(in_state))
+            }
+            State::Running | State::Starting => {
+                match pid() {
+                    Some(pid) => write!(f, "pid {pid}")?,
+                    None => f.write_str("pid unknown")?,
+                }
+                let up = instance.run_began().map_or(Duration::ZERO, |began| now.since(began));
+                write!(f, ", uptime {}{}", Uptime(up), said(shared, instance))
+            }
+            State::Backoff => match instance.next_start().filter(|&at| at > now) {
+                Some(at) => {
+                    write!(f, "{}; next start in {}{}", reason(), Span::about(at.since(now)), attempt(instance))
+                }
+                None if instance.phase().is_some() => write!(f, "{}; waiting for its post_stop", reason()),
+                None => write!(f, "{}; its last run left processes behind, which are being stopped", reason()),
+            },
+            State::Stopping if instance.has_leftovers() => {
+                write!(f, "{}; stopping the processes it left behind for {}", reason(), Span::about(in_state))
+            }
+            State::Stopping if instance.phase().is_some() => {
+                let hook = instance.phase().map_or("", |hook| hook.name());
+                write!(f, "stopping for {}, running its {hook}", Span::about(in_state))
+            }
+            State::Stopping => match pid() {
+                Some(pid) => write!(f, "pid {pid}, stopping for {}", Span::about(in_state)),
+                None => write!(f, "stopping for {}", Span::about(in_state)),
+            },
+            State::Waiting if instance.awaits_time() => match next_due_in_words(shared, instance, now) {
+                Some(next) => write!(f, "waiting for its time, {next}"),
+                None => f.write_str("waiting for its time"),
+            },
+            State::Waiting => {
+                let all = shared.supervisor.borrow().waiting_for(instance.id(), now);
+                write!(f, "waiting for {}", all.join(" and "))
+            }
+            State::Stopped if instance.past().next_back().is_none() => f.write_str("not started"),
+            State::Stopped if instance.was_stopped_for_failure() => {
+                write!(f, "{}; stopped for it {} ago", reason(), Uptime(in_state))
+            }
+            State::Stopped => write!(f, "stopped {} ago", Uptime(in_state)),
+            State::Exited if instance.past().next_back().is_none() => match shared.state.done_at(instance.spec()) {
+                Some(at) => write!(f, "done {}", &at.to_string()[..10]),
+                None => f.write_str("done"),
+            },
+            State::Exited => {
+                write!(f, "{}, {} ago{}", reason(), Uptime(in_state), next_run(shared, instance, now))
+            }
+            State::Fatal => write!(f, "{}; {}{}", reason(), gave_up(instance), next_run(shared, instance, now)),
         }
-        State::Starting if instance.run_began().is_none() && instance.phase().is_some() => {
-            format!("running its pre_start for {}", Span::about(in_state))
-        }
-        State::Running | State::Starting => {
-            let pid = pid.map_or_else(|| "pid unknown".to_owned(), |pid| format!("pid {pid}"));
-            let up = instance.run_began().map_or(Duration::ZERO, |began| now.since(began));
-            format!("{pid}, uptime {}{}", Uptime(up), said(shared, instance))
-        }
-        State::Backoff => match instance.next_start().filter(|&at| at > now) {
-            Some(at) => format!("{reason}; next start in {}{}", Span::about(at.since(now)), attempt(instance)),
-            None if instance.phase().is_some() => format!("{reason}; waiting for its post_stop"),
-            None => format!("{reason}; its last run left processes behind, which are being stopped"),
-        },
-        State::Stopping if instance.has_leftovers() => {
-            format!("{reason}; stopping the processes it left behind for {}", Span::about(in_state))
-        }
-        State::Stopping if instance.phase().is_some() => {
-            let hook = instance.phase().map_or("", |hook| hook.name());
-            format!("stopping for {}, running its {hook}", Span::about(in_state))
-        }
-        State::Stopping => match pid {
-            Some(pid) => format!("pid {pid}, stopping for {}", Span::about(in_state)),
-            None => format!("stopping for {}", Span::about(in_state)),
-        },
-        State::Waiting if instance.awaits_time() => match next_due_in_words(shared, instance, now) {
-            Some(next) => format!("waiting for its time, {next}"),
-            None => "waiting for its time".to_owned(),
-        },
-        State::Waiting => {
-            format!("waiting for {}", shared.supervisor.borrow().waiting_for(instance.id(), now).join(" and "))
-        }
-        State::Stopped if instance.past().next_back().is_none() => "not started".to_owned(),
-        State::Stopped if instance.was_stopped_for_failure() => {
-            format!("{reason}; stopped for it {} ago", Uptime(in_state))
-        }
-        State::Stopped => format!("stopped {} ago", Uptime(in_state)),
-        State::Exited if instance.past().next_back().is_none() => match shared.state.done_at(instance.spec()) {
-            Some(at) => format!("done {}", &at.to_string()[..10]),
-            None => "done".to_owned(),
-        },
-        State::Exited => format!("{reason}, {} ago{}", Uptime(in_state), next_run(shared, instance, now)),
-        State::Fatal => format!("{reason}; {}{}", gave_up(instance), next_run(shared, instance, now)),
     }
 }
 

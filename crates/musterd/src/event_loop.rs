@@ -140,6 +140,7 @@ impl EventLoop {
         self.inputs.of_programs.push_back(Input::Booted);
         loop {
             let is_settled = self.settle() && self.attend_sockets();
+            self.shared.children.borrow_mut().before_waiting();
             self.console.release();
             if !is_settled {
                 // Let connections and probes run.

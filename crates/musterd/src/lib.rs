@@ -52,7 +52,7 @@ use muster_config::{Diagnostic, Loaded, RemoteText, Severity};
 use muster_load::check::{self, Beside};
 use muster_load::{config_files, doctor};
 use muster_simulate::Host;
-use muster_spec::SourceSpec;
+use muster_spec::{SourceSpec, Spec};
 use muster_sys::say::{complain, say};
 
 use cli::{Cli, Command};
@@ -178,19 +178,20 @@ fn with_kept_scales(paths: &[std::path::PathBuf], loaded: Loaded) -> Loaded {
 }
 
 fn supervise(config: &[std::path::PathBuf]) -> u8 {
-    let (paths, loaded) = match check::find(config) {
-        Ok(paths) => (paths.clone(), with_kept_scales(&paths, check::load(&paths, &config_files::open))),
-        Err(message) => {
-            complain(&message);
-            return 2;
-        }
-    };
+    match prepare(config) {
+        Some((spec, sources, opening)) => boot::supervise(spec, sources, opening),
+        None => 2,
+    }
+}
+
+/// Reads the configuration and reports its mistakes.
+fn prepare(config: &[std::path::PathBuf]) -> Option<(Spec, Sources, Opening)> {
+    let paths = check::find(config).map_err(|message| complain(&message)).ok()?;
+    let loaded = check::compactly(|| with_kept_scales(&paths, check::load(&paths, &config_files::open)));
     let is_note = |found: &Diagnostic| found.severity == Severity::Note;
     let (notes, findings): (Vec<_>, Vec<_>) = loaded.diagnostics.into_iter().partition(is_note);
     check::write_diagnostics(&findings);
-    // The rest, above all the texts of the files, is no longer needed.
-    let Loaded { spec, files, looked_at, disguises, .. } = loaded;
     let opening = Opening::noting(notes.iter().map(Diagnostic::headline).collect());
-    let sources = Sources::absolute(paths, files, looked_at).disguised_by(disguises);
-    spec.map_or(2, |spec| boot::supervise(spec, sources, opening))
+    let sources = Sources::absolute(paths, loaded.files, loaded.looked_at).disguised_by(loaded.disguises);
+    Some((loaded.spec?, sources, opening))
 }

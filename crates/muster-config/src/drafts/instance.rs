@@ -11,14 +11,14 @@ use std::time::Duration;
 use muster_spec::{
     EventType, FeedKind, Hook, InstanceSpec, ListenerMode, ListenerSpec, MemoryLimit, OutputSpec, OwnVariables,
     PerStream, ProbeSpec, ProcessSpec, ReadySpec, Results, Rlimit, Scheduling, Signal, SignalSet, SocketSpec, Stdin,
-    StreamEvents, Target, UserSpec,
+    StreamEvents, Target, UserSpec, list,
 };
 
 use crate::diagnostic::{Place, Report, Severity};
 use crate::drafts::command::read_command;
 use crate::drafts::environment::read_environment;
 use crate::drafts::hooks::HookDrafts;
-use crate::drafts::logs::{OutputDraft, Outputs};
+use crate::drafts::logs::OutputDraft;
 use crate::drafts::memory::read_memory_max;
 use crate::drafts::privileges::PrivilegesDraft;
 use crate::drafts::probes::{ProbeDraft, read_probes};
@@ -26,6 +26,7 @@ use crate::drafts::program::read_signal;
 use crate::drafts::ready::ReadyDraft;
 use crate::drafts::rlimits::read_rlimits;
 use crate::drafts::secrets::SecretsDraft;
+use crate::drafts::shared::Shared;
 use crate::drafts::sockets::{self, SocketDraft, read_sockets};
 use crate::drafts::stdin::{read_events, read_stdin};
 use crate::drafts::terminal::TerminalDraft;
@@ -156,29 +157,29 @@ impl Parts {
             stdin: self.stdin,
             stdin_path: self.stdin_path.clone(),
             terminal: self.terminal.spec.clone(),
-            feed: self.feed.iter().copied().filter(|_| self.stdin == Stdin::Feed).collect(),
+            feed: list(if self.stdin == Stdin::Feed { &self.feed[..] } else { &[] }),
             listener: (self.stdin == Stdin::Events).then(|| self.listener(program).into()),
             sockets: self.socket_specs(),
             ignore_signals: self.ignore_signals,
-            secrets: self.secrets.specs().collect(),
-            credentials: self.secrets.credentials.iter().cloned().collect(),
+            secrets: list(&self.secrets.specs().collect::<Vec<_>>()),
+            credentials: list(&self.secrets.credentials),
         }
     }
 
     /// The instance, with readiness, watchdog, probes and hooks.
-    pub(crate) fn instance(&self, name: String, index: u32, process: ProcessSpec, outputs: &Outputs) -> InstanceSpec {
+    pub(crate) fn instance(&self, name: String, index: u32, process: ProcessSpec, shared: &Shared) -> InstanceSpec {
         InstanceSpec {
             name,
             index,
-            process,
-            output: outputs.share(&self.output()),
+            process: shared.process.share(Cow::Owned(process)),
+            output: shared.output.share(self.output()),
             ready: self.ready.spec.clone(),
             start_timeout: self.start_timeout.unwrap_or(InstanceSpec::START_TIMEOUT),
             watchdog: self.watchdog.filter(|interval| !interval.is_zero()),
             probes: self.probes.iter().filter_map(ProbeDraft::spec).collect::<Vec<ProbeSpec>>(),
             hooks: self.hooks.spec(),
             memory_max: self.memory_max,
-            variable_files: self.variable_files.as_slice().into(),
+            variable_files: list(&self.variable_files),
         }
     }
 

@@ -1,7 +1,5 @@
 //! `[program.NAME.logs]`: where the two output streams go, and how.
 
-use std::cell::RefCell;
-use std::sync::Arc;
 use std::time::Duration;
 
 use muster_spec::{LineFormat, OutputSpec, Overflow, PerStream, RateLimit, Rotation, Sink, StreamEvents, Target};
@@ -35,22 +33,6 @@ const MOST_CAPTURED: u64 = 16 << 20;
 
 /// The words that a target may be.
 const WORDS: [&str; 5] = ["console", "syslog", "memory", "none", "inherit"];
-
-/// Shares equal output specs: programs that only use `[defaults]` have the same one.
-#[derive(Default)]
-pub(crate) struct Outputs {
-    last: RefCell<Option<Arc<OutputSpec>>>,
-}
-
-impl Outputs {
-    pub(crate) fn share(&self, wanted: &OutputSpec) -> Arc<OutputSpec> {
-        let mut last = self.last.borrow_mut();
-        match &*last {
-            Some(last) if **last == *wanted => Arc::clone(last),
-            _ => Arc::clone(last.insert(Arc::new(wanted.clone()))),
-        }
-    }
-}
 
 impl OutputDraft {
     /// Begins with these settings.

@@ -31,6 +31,7 @@ pub(crate) mod rotation;
 pub(crate) mod schedule;
 pub(crate) mod scheduling;
 pub(crate) mod secrets;
+pub(crate) mod shared;
 pub(crate) mod sockets;
 pub(crate) mod source;
 pub(crate) mod start_delay;

@@ -20,8 +20,8 @@ use crate::dialect;
 use crate::drafts::control::ControlDraft;
 use crate::drafts::daemon::DaemonDraft;
 use crate::drafts::instance::Parts;
-use crate::drafts::logs::Outputs;
 use crate::drafts::program::Rules;
+use crate::drafts::shared::Shared;
 use crate::drafts::tls::any_certificate;
 use crate::env_file::EnvFiles;
 use crate::field::{Field, Owner, Surroundings};
@@ -115,14 +115,14 @@ impl Overlay<'_> {
         let own = self.environment.iter().map(|(name, value)| (name.clone(), (value.clone(), is_secret(name))));
         let variables =
             Variables { own: own.gather(), outer: self.variables, noted: &report.noted, is_disguised: false };
-        let outputs = Outputs::default();
+        let shared = Shared::default();
         let around = Surroundings {
             report: &report,
             files: &files,
             variables: &variables,
             host: self.host,
             env_files: &env_files,
-            outputs: &outputs,
+            shared: &shared,
             certificates: &any_certificate,
             processors: &one_processor,
             scales: None,
@@ -316,11 +316,12 @@ impl One<'_> {
         let new = Arc::new(new);
         if around.report.noted.take_used() {
             let variables = Variables { own: around.variables.own.clone(), is_disguised: true, ..*around.variables };
-            let (report, outputs) = (Report::default(), Outputs::default());
-            let masked = Surroundings { report: &report, variables: &variables, outputs: &outputs, ..*around };
+            let (report, shared) = (Report::default(), Shared::default());
+            let masked = Surroundings { report: &report, variables: &variables, shared: &shared, ..*around };
             let (shown, hidden) = self.read(old, &masked, false);
-            let process = ProcessSpec { environment: new.process.environment.clone(), ..shown.process };
-            let shown = InstanceSpec { process, ..shown };
+            let process =
+                ProcessSpec { environment: new.process.environment.clone(), ..ProcessSpec::clone(&shown.process) };
+            let shown = InstanceSpec { process: process.into(), ..shown };
             disguises.instances.push(Disguise { real: Arc::clone(&new), shown, hidden });
         }
         new
@@ -357,6 +358,6 @@ impl One<'_> {
             *read = ListenerSpec { pool: old.pool.clone(), ..ListenerSpec::clone(read) }.into();
         }
         let process = read;
-        (parts.instance(old.name.clone(), old.index, process, around.outputs), wrong)
+        (parts.instance(old.name.clone(), old.index, process, around.shared), wrong)
     }
 }

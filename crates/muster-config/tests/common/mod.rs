@@ -66,7 +66,7 @@ pub(crate) fn instance(spec: &Spec, program_name: &str, index: usize) -> Instanc
 }
 
 pub(crate) fn environment(spec: &Spec, name: &str) -> Vec<(String, String)> {
-    instance(spec, name, 0).process.environment
+    instance(spec, name, 0).process.environment.clone()
 }
 
 pub(crate) fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {

@@ -71,7 +71,7 @@ impl Instance {
         if run.is_executed {
             self.come_up(turn);
         } else {
-            run.stop = Some(StopPlan::kill(&self.program.stop, run.began, false));
+            run.stop = Some(Box::new(StopPlan::kill(&self.program.stop, run.began, false)));
             run.cause = Some(StopCause::ExecTimeout);
             self.take_stop_step(turn);
         }

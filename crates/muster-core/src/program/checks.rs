@@ -238,7 +238,8 @@ impl Instance {
     pub(super) fn fail_run(&mut self, turn: &mut Turn<'_>, cause: StopCause) {
         let is_up = matches!(self.state, State::Starting | State::Running);
         let Some(run) = self.run.as_mut().filter(|run| is_up && run.main_lives() && run.stop.is_none()) else { return };
-        run.stop = Some(StopPlan::begin(&self.program.stop, run.hook_times(&self.spec.hooks), turn.now, None));
+        run.stop =
+            Some(Box::new(StopPlan::begin(&self.program.stop, run.hook_times(&self.spec.hooks), turn.now, None)));
         run.cause = Some(cause.clone());
         turn.effects.push_back(Effect::Publish(Event::Failing { instance: self.id, run: run.id, cause }));
         self.timers.clear();

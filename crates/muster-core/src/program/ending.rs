@@ -42,7 +42,7 @@ impl Instance {
             success: !has_failed && (was_stopping || self.program.succeeds(&end, rule)),
             was_stopping,
             cause,
-            signalled: run.signalled,
+            signalled: run.signalled.as_deref().copied(),
             end,
             verdict: Verdict::Stopped,
             left_behind: None,

@@ -97,7 +97,7 @@ impl Instance {
         let is_timed_by_plan = kind == Hook::PreStop;
         let deadline = (!is_timed_by_plan).then(|| turn.now + spec.timeout);
         let spec = Arc::clone(spec);
-        run.hook = Some(RunningHook { kind, spec, began: turn.now, deadline, ended: None });
+        run.hook = Some(Box::new(RunningHook { kind, spec, began: turn.now, deadline, ended: None }));
         run.limit(None);
         let (run, spec) = (run.id, Arc::clone(&self.spec));
         turn.effects.push_back(Effect::RunHook { run, instance: self.id, hook: kind, spec, after });
@@ -296,7 +296,7 @@ impl Instance {
     }
 
     fn pre_stop_ended(&mut self, turn: &mut Turn<'_>) {
-        let plan = self.run.as_ref().and_then(|run| run.stop.as_ref());
+        let plan = self.run.as_ref().and_then(|run| run.stop.as_deref());
         if plan.is_some_and(crate::stop::StopPlan::is_before_signals) {
             self.skip_pre_stop(turn);
         }

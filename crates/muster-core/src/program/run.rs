@@ -28,7 +28,8 @@ pub(super) enum Stage {
     Gone,
 }
 
-/// A run, from the order to prepare or spawn it until no process of its tree is left and its hooks have ended.
+/// A run, from the order to prepare or spawn it until no process of its tree is left and its hooks have ended. Most instances are
+/// in the middle of one, so the parts that only its begin and end have are boxed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Run {
     pub(super) id: RunId,
@@ -41,7 +42,7 @@ pub(super) struct Run {
     pub(super) executed: Time,
     pub(super) stage: Stage,
     /// The hook that is running.
-    pub(super) hook: Option<RunningHook>,
+    pub(super) hook: Option<Box<RunningHook>>,
     /// Whether its `post_start`, if there is one, has been run.
     pub(super) has_come_up: bool,
     /// Whether everything of it must end now: no other hook is run.
@@ -49,11 +50,11 @@ pub(super) struct Run {
     /// When everything of it must have ended, its hooks included.
     pub(super) end_by: Option<Time>,
     pub(super) failed_hooks: Vec<(Hook, Box<str>)>,
-    pub(super) stop: Option<StopPlan>,
+    pub(super) stop: Option<Box<StopPlan>>,
     /// Why the supervisor is ending it.
     pub(super) cause: Option<StopCause>,
     /// The signal that a client had sent to it last.
-    pub(super) signalled: Option<(Signal, Principal)>,
+    pub(super) signalled: Option<Box<(Signal, Principal)>>,
     /// Whether the kernel is known to have killed a process for lack of memory at about the time it ends.
     pub(super) is_out_of_memory: bool,
     /// Whether its readiness rule has been met.

@@ -21,7 +21,7 @@ use crate::timers::Slot;
 impl Instance {
     /// When stopping its run began.
     pub(crate) fn stop_began(&self) -> Option<Time> {
-        self.run.as_ref().and_then(|run| run.stop.as_ref()).map(StopPlan::began)
+        self.run.as_ref().and_then(|run| run.stop.as_deref()).map(StopPlan::began)
     }
 
     /// How long stopping its run may take before SIGKILL, and its hooks; once begun, how much longer.
@@ -42,7 +42,7 @@ impl Instance {
     }
 
     pub(crate) fn was_killed(&self) -> bool {
-        self.run.as_ref().and_then(|run| run.stop.as_ref()).is_some_and(StopPlan::is_killing)
+        self.run.as_ref().and_then(|run| run.stop.as_deref()).is_some_and(StopPlan::is_killing)
     }
 
     /// Begins to stop the run. With a budget, SIGKILL comes at the latest when that is used up.
@@ -62,7 +62,7 @@ impl Instance {
             Some(plan) => budget.into_iter().for_each(|budget| plan.limit(turn.now, turn.now + budget)),
             None => {
                 let hooks = run.hook_times(&self.spec.hooks);
-                run.stop = Some(StopPlan::begin(&self.program.stop, hooks, turn.now, budget));
+                run.stop = Some(Box::new(StopPlan::begin(&self.program.stop, hooks, turn.now, budget)));
             }
         }
         self.enter_stopping(turn);
@@ -78,7 +78,7 @@ impl Instance {
     pub(crate) fn note_signal(&mut self, signal: Signal, by: Principal) -> Option<RunId> {
         self.run_began()?;
         let run = self.run.as_mut()?;
-        run.signalled = Some((signal, by));
+        run.signalled = Some(Box::new((signal, by)));
         Some(run.id)
     }
 
@@ -93,10 +93,10 @@ impl Instance {
         match &mut run.stop {
             Some(plan) if plan.is_killing() => return,
             Some(plan) if plan.is_before_signals() => {
-                run.stop = Some(StopPlan::kill(&self.program.stop, plan.began(), true));
+                run.stop = Some(Box::new(StopPlan::kill(&self.program.stop, plan.began(), true)));
             }
             Some(plan) => plan.hurry(turn.now),
-            None => run.stop = Some(StopPlan::kill(&self.program.stop, turn.now, true)),
+            None => run.stop = Some(Box::new(StopPlan::kill(&self.program.stop, turn.now, true))),
         }
         run.cause.get_or_insert(StopCause::Shutdown);
         self.enter_stopping(turn);
@@ -137,7 +137,7 @@ impl Instance {
                 self.rearm_stop();
             }
             None => {
-                run.stop = Some(StopPlan::begin_for_leftovers(&self.program.stop, turn.now));
+                run.stop = Some(Box::new(StopPlan::begin_for_leftovers(&self.program.stop, turn.now)));
                 turn.effects.push_back(Effect::NameLeftovers { run: run.id, killed: false });
                 self.take_stop_step(turn);
             }

@@ -70,7 +70,7 @@ impl Instance {
 
     /// The last signal that a client had sent to its run.
     pub fn signalled(&self) -> Option<Signal> {
-        self.run.as_ref()?.signalled.map(|(signal, _)| signal)
+        self.run.as_ref()?.signalled.as_deref().map(|&(signal, _)| signal)
     }
 
     /// Whether its run's main process has exited and only other processes of the tree are left.

@@ -9,6 +9,11 @@ use super::Supervisor;
 use crate::program::Instance;
 
 impl Supervisor {
+    /// The number of instances that are STARTING.
+    pub fn starting(&self) -> usize {
+        self.starting
+    }
+
     /// Whether one more instance may be STARTING, and none waits for that.
     pub(super) fn has_room(&self) -> bool {
         self.queued == 0 && self.has_free_turn()

@@ -23,6 +23,10 @@ impl Supervisor {
     pub fn select<'a>(&self, selector: &'a Selector) -> Result<Vec<InstanceId>, &'a str> {
         let mut chosen = BTreeSet::new();
         for pattern in selector.patterns() {
+            if let Some(id) = self.sole(pattern) {
+                chosen.insert(id);
+                continue;
+            }
             let ids = |is_meant: fn(&str, &Instance) -> bool| {
                 let matching = self.instances.iter().filter(move |it| !it.is_leaving() && is_meant(pattern, it));
                 matching.map(Instance::id).peekable()
@@ -39,6 +43,16 @@ impl Supervisor {
             chosen.extend(matching);
         }
         Ok(chosen.into_iter().collect())
+    }
+
+    /// The instance that this plain word means, if that is the only one of its program: then it means no other, and need not be
+    /// compared with all of them.
+    fn sole(&self, word: &str) -> Option<InstanceId> {
+        let instance = self.instance(*self.names.get(word)?);
+        let program = instance.program();
+        let is_sole = program.name == word && program.instances.len() == 1 && !instance.is_leaving();
+        let is_plain = word != "all" && !word.contains([':', '*', '?', '=']);
+        (is_sole && is_plain).then(|| instance.id())
     }
 }
 

@@ -107,7 +107,7 @@ pub fn with(program: ProgramSpec, change: impl Fn(&mut InstanceSpec)) -> Program
 
 /// The same with another command, which requires a new process.
 pub fn with_command(program: ProgramSpec, command: &str) -> ProgramSpec {
-    with(program, |spec| spec.process.command = vec![command.to_owned()])
+    with(program, |spec| Arc::make_mut(&mut spec.process).command = vec![command.to_owned()])
 }
 
 pub fn job(name: &str) -> ProgramSpec {
@@ -143,18 +143,11 @@ pub fn stop_with(steps: &[(Signal, Duration)]) -> StopSpec {
 }
 
 fn instance(name: String, index: u32) -> InstanceSpec {
+    let process = ProcessSpec::of(vec![name.clone()]);
     InstanceSpec {
-        process: ProcessSpec::of(vec![name.clone()]),
         output: Arc::new(OutputSpec { stdout: Target::Discard, stderr: None, ..OutputSpec::default() }),
-        ready: None,
-        start_timeout: InstanceSpec::START_TIMEOUT,
-        watchdog: None,
-        memory_max: None,
-        variable_files: Arc::default(),
-        probes: Vec::new(),
-        hooks: muster_spec::Hooks::default(),
-        name,
         index,
+        ..InstanceSpec::of(name, process)
     }
 }
 

@@ -86,15 +86,19 @@ fn rules_change_in_place_without_touching_the_run_or_its_counters() {
 fn another_number_of_instances_adds_or_removes_only_those() {
     let mut stage = Stage::booted([quick("web")]);
     let run = stage.run("web");
-    let answer = stage
-        .reload([several(quick("web"), 3)].map(|spec| with(spec, |it| it.process.command = vec!["web".to_owned()])));
+    let answer = stage.reload(
+        [several(quick("web"), 3)]
+            .map(|spec| with(spec, |it| std::sync::Arc::make_mut(&mut it.process).command = vec!["web".to_owned()])),
+    );
     stage.answered(answer, "add web:1 web:2, change web:0, 0 as before");
     stage.did("spawn web:1, spawn web:2");
     assert_eq!(stage.run("web:0"), run);
     stage.spawned("web:1");
     stage.spawned("web:2");
-    let answer = stage
-        .reload([several(quick("web"), 2)].map(|spec| with(spec, |it| it.process.command = vec!["web".to_owned()])));
+    let answer = stage.reload(
+        [several(quick("web"), 2)]
+            .map(|spec| with(spec, |it| std::sync::Arc::make_mut(&mut it.process).command = vec!["web".to_owned()])),
+    );
     stage.answered(answer, "remove web:2, 2 as before");
     stage.did("TERM web:2");
     assert_eq!(stage.run("web:0"), run);

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use muster_config::{Diagnostic, Foreign, Loaded, Machine, Opener, Remote, RemoteText, Severity, Source, Unfit, Who};
 use muster_import::supervisord::Configuration;
 use muster_spec::{Scales, SourceSpec, Spec};
+use muster_sys::heap;
 use muster_sys::say::{complain, say};
 use muster_sys::user::{Accounts, LookupError};
 use serde_json::json;
@@ -47,6 +48,12 @@ pub struct Beside<'a> {
 /// As [`load`], together with what is beside the files.
 pub fn load_beside(paths: &[PathBuf], open: &Opener, beside: Beside<'_>) -> Loaded {
     load_as(paths, open, Part::Whole, beside)
+}
+
+/// Reads a configuration that stays, into memory that is given back as a whole, and returns a copy. Checks that look at the
+/// machine must be made before.
+pub fn compactly(load: impl FnOnce() -> Loaded) -> Loaded {
+    heap::temporary(load).copied()
 }
 
 /// Reads each source once, on behalf of a command.

@@ -9,27 +9,30 @@ use std::io;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{self, Sender};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Sender;
 use std::time::Instant;
 
-use memchr::memchr_iter;
+use muster_sys::footprint;
 use nix::sys::epoll::{EpollEvent, EpollFlags};
-use tracing::{error, warn};
+use tracing::error;
 
 use super::super::Consoles;
-use super::super::backlog::{Backlog, Origin, Waiting};
+use super::super::backlog::{Origin, Waiting};
 use super::super::coalesce::GATHERING;
-use super::super::file::{Left, LogFile, Piece};
+use super::super::file::LogFile;
+use super::super::files::Unused;
 use super::super::idle::IDLE;
-use super::super::late::Ticket;
 use super::super::stream::{ForFiles, Moment};
-use super::succession::{Shared, Superseded, lock, succeed};
-use super::{Chore, ENDING, LARGE_PIPES, LONG_LINES, Lent, ORDERS, Order, Pump, Worker, Writer};
+use super::second::Part;
+use super::slow::append;
+use super::succession::{Shared, Superseded, lock};
+use super::{Chore, ENDING, LARGE_PIPES, LONG_LINES, Lent, MOST_FAST, ORDERS, Order, Pump, Worker, Writer};
 
 /// The thread that holds the worker.
 pub(super) struct Driver {
-    shared: Arc<Shared>,
-    pump: Pump,
+    pub(super) shared: Arc<Shared>,
+    pub(super) pump: Pump,
     /// Empty during a write, and permanently once superseded.
     worker: Option<Box<Worker>>,
 }
@@ -54,8 +57,8 @@ impl DerefMut for Driver {
 }
 
 impl Driver {
-    pub(super) fn of(worker: Box<Worker>) -> Driver {
-        Driver { shared: Arc::default(), pump: worker.own.clone(), worker: Some(worker) }
+    pub(super) fn of(worker: Box<Worker>, shared: Arc<Shared>) -> Driver {
+        Driver { shared, pump: worker.own.clone(), worker: Some(worker) }
     }
 
     pub(super) fn run(mut self) {
@@ -77,8 +80,11 @@ impl Driver {
         }
         loop {
             let timeout = self.timeout();
+            if timeout.is_none() {
+                footprint::rest_beside();
+            }
             let ready = match self.epoll.wait(&mut events, timeout) {
-                Ok(0) if self.fast.is_none() => {
+                Ok(0) if self.fast.is_empty() => {
                     self.rest(Moment::now());
                     self.do_chores()?;
                     continue;
@@ -102,6 +108,7 @@ impl Driver {
         self.busy_at = moment.now;
         self.pace.begin(moment.now);
         self.read_fast(moment)?;
+        self.do_chores()?;
         for event in events {
             match event.data() {
                 ORDERS => {
@@ -120,12 +127,9 @@ impl Driver {
         }
         self.give_out_parts(moment);
         self.do_chores()?;
-        if let [event] = events
-            && event.data() != ORDERS
-            && self.pace.is_fast()
-            && self.fast.is_none()
-        {
-            self.begin_fast(event.data());
+        self.share_floods();
+        if self.pace.is_fast() && events.len() + self.fast.len() <= MOST_FAST {
+            events.iter().filter(|event| event.data() != ORDERS).for_each(|event| self.begin_fast(event.data()));
         }
         let pause = match self.is_ending && !are_there_more {
             true => ENDING,
@@ -142,12 +146,17 @@ impl Driver {
 
     /// Reads the stream that writes without a pause, and watches it again when it pauses.
     fn read_fast(&mut self, moment: Moment) -> Flow<()> {
-        let Some(token) = self.fast else { return Ok(()) };
-        if self.park(token) {
-            self.fast = None;
-        } else if self.read_once(token, moment)?.is_none() || !self.pace.is_fast() {
-            self.fast = None;
-            self.watch(token);
+        let mut index = 0;
+        while let Some(&token) = self.fast.get(index) {
+            let is_parked = self.park(token);
+            if !is_parked && self.read_once(token, moment)?.is_some() && self.pace.is_fast() {
+                index += 1;
+                continue;
+            }
+            self.fast.swap_remove(index);
+            if !is_parked {
+                self.watch(token);
+            }
         }
         Ok(())
     }
@@ -166,6 +175,7 @@ impl Driver {
     fn take(&mut self, order: Order) -> Flow<Option<Sender<()>>> {
         match order {
             Order::Attach(stream, policies) => {
+                let Some((stream, policies)) = self.hand_on(stream, policies) else { return self.do_chores() };
                 if !stream.files.is_empty() {
                     self.begin_watching();
                 }
@@ -174,20 +184,39 @@ impl Driver {
                 self.chores.extend(files.iter().cloned().map(Chore::Prepare));
             }
             Order::Drain { runs, notice } => {
-                let tokens: Vec<u64> = runs.iter().filter_map(|run| self.runs.get(run)).flatten().copied().collect();
+                let tokens: Vec<u64> = runs.iter().flat_map(|&run| self.streams_of(run)).collect();
                 self.chores.extend(tokens.into_iter().map(Chore::Drain));
-                self.chores.push_back(Chore::Notify(notice));
+                self.chores.push_back(Chore::Notify(runs, notice));
             }
             Order::Resume(token) => self.watch(token),
-            Order::HangUp(run) => self.hang_up(run),
-            Order::Settle(path) => self.chores.push_back(Chore::Settle(path)),
-            Order::ChangePolicy(path, policy) => self.files.change_policy(&path, policy),
+            Order::HangUp(run) => {
+                self.hang_up(run);
+                self.partner.repeat(|| Order::HangUp(run));
+            }
+            Order::Settle(path) => {
+                self.partner.repeat(|| Order::Settle(path.clone()));
+                self.chores.push_back(Chore::Settle(path));
+            }
+            Order::ChangePolicy(path, policy) => {
+                self.files.change_policy(&path, policy);
+                self.partner.repeat(|| Order::ChangePolicy(path, policy));
+            }
             Order::Reopen => {
+                self.partner.repeat(|| Order::Reopen);
                 let here = self.files.reopen();
                 self.chores.extend(here.into_iter().map(Chore::Reopen));
             }
-            Order::Gather => self.is_ending = true,
+            Order::Gather => {
+                self.is_ending = true;
+                self.partner.repeat(|| Order::Gather);
+            }
+            Order::Adopt(moved) => {
+                self.begin_watching();
+                self.adopt(*moved);
+            }
+            Order::Gone(part, streams) => self.partner.forget(&part, streams),
             Order::Finish { done, deadline } => {
+                self.partner.begin_finish(deadline);
                 let tokens: Vec<u64> = self.streams.keys().copied().collect();
                 self.chores.extend(tokens.into_iter().map(|token| Chore::Finish(token, deadline)));
                 self.chores.push_back(Chore::Done(deadline, done));
@@ -207,6 +236,7 @@ impl Driver {
                     let last = self.files.detach(&path);
                     self.end_file(&path, last)?;
                 }
+                Chore::Closed(path, streams) => self.partner.tell_end(Part::File(path), streams),
                 Chore::Settle(path) => {
                     let last = self.files.settle(&path);
                     self.end_file(&path, last)?;
@@ -218,9 +248,10 @@ impl Driver {
                     self.drain_stream(token, Moment::now())?;
                     self.draining = None;
                 }
-                Chore::Notify(notice) => {
+                Chore::Notify(runs, notice) => {
+                    let Some(notice) = self.partner.pass_on(runs, notice) else { continue };
                     self.report_drain(notice.number());
-                    let Consoles { stdout, stderr, .. } = &self.consoles;
+                    let Consoles { stdout, stderr, .. } = &self.common.consoles;
                     stderr.drain_is_over(notice.number());
                     stdout.notify(notice.clone());
                     stderr.notify(notice);
@@ -234,6 +265,7 @@ impl Driver {
                 Chore::Close(token) => self.close(token, Moment::now()),
                 Chore::Done(deadline, done) => {
                     self.wait_for_late_files(deadline);
+                    self.partner.wait_finish(deadline);
                     return Ok(Some(done));
                 }
             }
@@ -243,14 +275,15 @@ impl Driver {
 
     /// Reads as much as the pipe holds now. Another process may still write to it, so its end is not awaited.
     fn drain_stream(&mut self, token: u64, moment: Moment) -> Flow<()> {
-        let mut left = self.held_by_kernel(token);
-        while left > 0
-            && let Some(count) = self.read_once(token, moment)?
-        {
-            left = left.saturating_sub(count);
+        if self.read_once(token, moment)?.is_some() {
+            let mut left = self.held_by_kernel(token);
+            // One read more: if no other process holds the pipe, that is its end, and its last line is complete.
+            while let Some(count) = self.read_once(token, moment)?
+                && left > 0
+            {
+                left = left.saturating_sub(count);
+            }
         }
-        // If no other process holds the pipe, this is its end, and its last line is complete.
-        self.read_once(token, moment)?;
         let worker = &mut **self;
         let Some(stream) = worker.streams.get_mut(&token) else { return Ok(()) };
         let held = stream.deliver(moment, &mut worker.scratch);
@@ -288,17 +321,20 @@ impl Driver {
         let filtered = stream.filter(read);
         let read = &*filtered;
         let is_alone = worker.files.are_of_one_stream(&stream.files);
-        stream.allow_long(read, is_alone, &worker.long_lines, LONG_LINES);
+        stream.allow_long(read, is_alone, &worker.common.long_lines, LONG_LINES + worker.partner.threads() - 1);
         let passed = stream.take(read, moment, &mut worker.scratch);
         worker.pace.has_read(read.len());
-        if stream.is_busy(read.len()) && worker.large_pipes < LARGE_PIPES && stream.enlarge() {
-            worker.large_pipes += 1;
+        let large_pipes = &worker.common.large_pipes;
+        if stream.is_busy(read.len()) && large_pipes.load(Ordering::Relaxed) < LARGE_PIPES && stream.enlarge() {
+            large_pipes.fetch_add(1, Ordering::Relaxed);
         }
+        let begins_to_flood = stream.note_flood(read.len());
         let bytes = passed.as_deref().unwrap_or(read);
         let ForFiles { head, body, is_rest } = stream.cut(bytes, is_alone);
         if stream.line.enters_queue() {
             worker.idle.push(token, moment.now + IDLE);
         }
+        worker.flooding.extend(begins_to_flood.then_some(token));
         if !head.is_empty() || !body.is_empty() {
             let (files, origin) = (Arc::clone(&stream.files), stream.origin.clone());
             let writer = Writer { token, is_rest, origin };
@@ -381,31 +417,6 @@ impl Driver {
         Ok((file, left))
     }
 
-    /// A reader takes less than it is given, or a disk is stalled: the file gets a thread that waits.
-    fn give_away(&mut self, path: &Path, file: Box<LogFile>, left: &[u8], ends_line: bool, origin: &Origin) {
-        let (give, given) = mpsc::channel::<(Box<LogFile>, Waiting)>();
-        let backlog = Backlog::new(path.to_owned(), left.len(), ends_line, None);
-        let (serving, own, for_thread) = (Arc::clone(&backlog), self.pump.clone(), path.to_owned());
-        let thread = std::thread::Builder::new().name("logs-late".to_owned()).spawn(move || {
-            if let Ok((file, first)) = given.recv() {
-                serving.serve(file, &first, false);
-                own.order(Order::Settle(for_thread));
-            }
-        });
-        match thread {
-            Ok(_) => {
-                self.files.begin_late(path, backlog);
-                let _ = give.send((file, Waiting::new(left, origin)));
-            }
-            Err(error) => {
-                let lines = memchr_iter(b'\n', left).count() as u64;
-                origin.counters.count_dropped(lines, left.len());
-                self.files.put_back(path, file);
-                warn!(file = %path.display(), %error, "cannot start a thread for a log file without room, lines are lost");
-            }
-        }
-    }
-
     /// Runs an operation on a file that streams write to, unless it is late.
     fn visit(&mut self, path: &Path, work: impl FnOnce(&mut LogFile)) -> Flow<()> {
         let Some(file) = self.files.lend(path) else { return Ok(()) };
@@ -415,8 +426,9 @@ impl Driver {
     }
 
     /// No stream writes to this file any longer. Closing a file can also take long.
-    fn end_file(&mut self, path: &Path, last: Option<Box<LogFile>>) -> Flow<()> {
-        let Some(file) = last else { return Ok(()) };
+    fn end_file(&mut self, path: &Path, last: Option<Unused>) -> Flow<()> {
+        let Some(Unused { file, all_streams }) = last else { return Ok(()) };
+        self.chores.push_front(Chore::Closed(path.to_owned(), all_streams));
         self.without_bytes(path, file, |file| {
             file.reopen(Instant::now());
             file.end();
@@ -444,56 +456,5 @@ impl Driver {
             Vec::new()
         })?;
         Ok(file)
-    }
-
-    /// Waits for late files up to the deadline; stalled ones are abandoned.
-    fn wait_for_late_files(&self, deadline: Instant) {
-        let began = Instant::now();
-        for backlog in self.files.late() {
-            backlog.wait_or_tell(began, deadline);
-        }
-    }
-
-    /// Starts the thread that detects late writes, with the first file.
-    fn begin_watching(&mut self) {
-        if self.is_watched {
-            return;
-        }
-        let shared = Arc::clone(&self.shared);
-        let watching = move || shared.watch.run(|ticket| take_over(&shared, ticket));
-        match std::thread::Builder::new().name("logs-watch".to_owned()).spawn(watching) {
-            Ok(_) => self.is_watched = true,
-            Err(error) => warn!(%error, "cannot start the thread that notices slow disks, one can stop all output"),
-        }
-    }
-}
-
-/// Writes as much as there is room for, and returns the rest. Bytes that the file refuses are shown elsewhere.
-fn append(file: &mut LogFile, pieces: [&[u8]; 3], origin: &Origin, now: Instant) -> Vec<u8> {
-    let mut left = Vec::new();
-    for bytes in pieces {
-        if !left.is_empty() {
-            left.extend_from_slice(bytes);
-            continue;
-        }
-        match file.append(Piece { bytes, counters: &origin.counters, now }) {
-            Left::Nothing => {}
-            Left::NoRoom(rest) => left.extend_from_slice(rest),
-            Left::Refused(rest) => origin.show_refused(rest),
-        }
-    }
-    left
-}
-
-/// A write is late: a new thread continues with everything else, unless the write has ended meanwhile.
-fn take_over(shared: &Arc<Shared>, ticket: Ticket) {
-    let own = Arc::clone(shared);
-    let thread = std::thread::Builder::new().name("logs".to_owned()).spawn(move || {
-        if let Some(worker) = succeed(&own, ticket) {
-            Driver { shared: own, pump: worker.own.clone(), worker: Some(worker) }.run();
-        }
-    });
-    if let Err(error) = thread {
-        warn!(%error, "cannot start a thread while a log file stands still, no output is read until it goes on");
     }
 }

@@ -13,6 +13,7 @@ use tracing::warn;
 use super::super::backlog::{Backlog, Waiting};
 use super::super::file::LogFile;
 use super::super::late::{Ticket, Watch};
+use super::driver::Driver;
 use super::{Lent, Order, Pump, Worker};
 use crate::TELL_AGAIN;
 
@@ -76,5 +77,33 @@ impl Superseded {
             backlog.serve(file, &rest, true);
             pump.order(Order::Settle(backlog.path().to_owned()));
         }
+    }
+}
+
+impl Driver {
+    /// Starts the thread that detects late writes, with the first file.
+    pub(super) fn begin_watching(&mut self) {
+        if self.is_watched {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        let watching = move || shared.watch.run(|ticket| take_over(&shared, ticket));
+        match std::thread::Builder::new().name("logs-watch".to_owned()).spawn(watching) {
+            Ok(_) => self.is_watched = true,
+            Err(error) => warn!(%error, "cannot start the thread that notices slow disks, one can stop all output"),
+        }
+    }
+}
+
+/// A write is late: a new thread continues with everything else, unless the write has ended meanwhile.
+fn take_over(shared: &Arc<Shared>, ticket: Ticket) {
+    let own = Arc::clone(shared);
+    let thread = std::thread::Builder::new().name("logs".to_owned()).spawn(move || {
+        if let Some(worker) = succeed(&own, ticket) {
+            Driver::of(worker, own).run();
+        }
+    });
+    if let Err(error) = thread {
+        warn!(%error, "cannot start a thread while a log file stands still, no output is read until it goes on");
     }
 }

@@ -28,7 +28,7 @@ impl Worker {
     /// A run is over: the rest of its terminal is read, and the terminal is closed. Processes that it left behind get SIGHUP,
     /// and can no longer read or write.
     pub(super) fn hang_up(&mut self, run: u64) {
-        let tokens: Vec<u64> = self.runs.get(&run).into_iter().flatten().copied().collect();
+        let tokens: Vec<u64> = self.streams_of(run).collect();
         let terminals = tokens.into_iter().filter(|&token| self.is_terminal(token));
         let chores: Vec<Chore> = terminals.flat_map(|token| [Chore::Drain(token), Chore::Close(token)]).collect();
         self.chores.extend(chores);

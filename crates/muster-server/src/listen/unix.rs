@@ -47,7 +47,7 @@ pub(super) async fn accept_for_ever<D: Daemon>(
 /// Ready when the client has closed both directions, which the kernel always reports (`EPOLLHUP`, epoll_ctl(2)).
 /// Watches from the first poll on.
 fn hung_up(stream: &ClientStream) -> impl Future<Output = ()> + use<> {
-    let copy = stream.as_fd().try_clone_to_owned().map(Exposed::new);
+    let copy = stream.as_fd().try_clone_to_owned().map(Exposed::accepted);
     async move {
         // Without a descriptor for this, a disconnect is only noticed when sending.
         let Ok(watched) = copy.and_then(Watched::for_hanging_up) else {

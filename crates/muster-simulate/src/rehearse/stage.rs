@@ -38,7 +38,7 @@ fn on_stage(spec: &Spec, directory: &Path) -> Spec {
         let played = |instance: &Arc<InstanceSpec>| {
             let mut played = played(instance, directory);
             if program.start_on == StartOn::Connection {
-                played.process.sockets = [contact_socket(directory, &program.name)].into();
+                Arc::make_mut(&mut played.process).sockets = [contact_socket(directory, &program.name)].into();
             }
             played.into()
         };
@@ -53,11 +53,11 @@ fn played(instance: &InstanceSpec, directory: &Path) -> InstanceSpec {
     let program = Wardrobe::of(directory, &instance.name).program();
     let words = command(&program, Part::Puppet, &[directory, Path::new(&instance.name)]);
     InstanceSpec {
-        process: ProcessSpec {
+        process: Arc::new(ProcessSpec {
             // A puppet killed by SIGSEGV must not dump core, which takes time.
             rlimits: vec![Rlimit { resource: Resource::Core, soft: Some(0), hard: Some(0) }],
             ..ProcessSpec::of(words)
-        },
+        }),
         output: Arc::new(OutputSpec { stdout: Target::Discard, stderr: None, ..OutputSpec::clone(&instance.output) }),
         ready: instance.ready.as_ref().map(|rule| match rule {
             ReadySpec::Check(_) => ReadySpec::Check(asked(instance, directory, "rule")),

@@ -67,8 +67,8 @@ pub struct ProcessSpec {
 }
 
 impl ProcessSpec {
-    pub(super) fn nothing() -> ProcessSpec {
-        ProcessSpec::of(Vec::new())
+    pub(super) fn nothing() -> Arc<ProcessSpec> {
+        ProcessSpec::of(Vec::new()).into()
     }
 
     /// A process with this command and defaults for everything else.

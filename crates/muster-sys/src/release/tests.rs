@@ -110,6 +110,21 @@ fn bytes_without_descriptors_are_read() {
     assert_eq!(read().unwrap(), 0);
 }
 
+/// Kernels before Linux 6.16 cannot refuse them.
+#[test]
+fn a_connection_holds_no_descriptors_only_if_its_listener_refused_them_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let early = UnixStream::connect(&path).unwrap();
+    refuse_descriptors(listener.as_fd());
+    let late = UnixStream::connect(&path).unwrap();
+    let can_refuse = refuses_descriptors(listener.as_fd());
+    let accept = || Exposed::accepted(listener.accept().unwrap().0);
+    assert_eq!([accept(), accept()].map(|accepted| accepted.is_bare()), [false, can_refuse]);
+    drop((early, late));
+}
+
 /// A thread that has all signals blocked, as the daemon's, reads none of them later.
 #[test]
 fn no_signal_is_left_over() {

@@ -28,6 +28,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
 use crate::fd;
+use crate::heap;
 use crate::limits::OriginalLimits;
 use crate::rights::{Capability, Rights};
 use crate::signal::{Pid, SignalSet, not_default, set_blocked};
@@ -85,7 +86,7 @@ pub enum Stdio<'a> {
     /// /dev/null.
     Null,
     /// This descriptor, of which the child gets a copy. An anonymous pipe is first given to the program's user, so
-    /// that the program can open /dev/stdout.
+    /// that the program can open /dev/stdout. The daemon's own 0, 1 and 2 must stay what they are.
     Fd(BorrowedFd<'a>),
 }
 
@@ -180,23 +181,31 @@ impl Spawner {
         let stdout = self.output(launch.stdout, &identity)?;
         let stderr = self.output(launch.stderr, &identity)?;
         let mechanism = self.mechanism.unwrap_or_else(|| Mechanism::choose(self.can_share, launch.process, &identity));
-        let stdin = stdin.map(|stdin| self.output(Stdio::Fd(stdin), &identity)).transpose()?;
-        let stdin = stdin.as_ref().map_or(self.empty.as_raw_fd(), AsRawFd::as_raw_fd);
-        let stdio = [stdin, stdout.as_raw_fd(), stderr.as_raw_fd()];
+        let stdin =
+            stdin.map_or(Ok(Source::lasting(self.empty.as_fd())), |it| self.output(Stdio::Fd(it), &identity))?;
+        let stdio = [stdin, stdout, stderr];
         let passed = Lifted::all(launch.passed)?;
         let slot = self.pool.borrow_mut().take_slot().map_err(|error| prepare("cannot map a stack", &error))?;
         let flags = libc::O_CLOEXEC | libc::O_NONBLOCK;
         let (status, told) = fd::pipe_with(flags).map_err(|error| prepare("cannot make a pipe", &error))?;
         let told = passed.lift(told)?;
         let places = self.places.as_ref();
-        let [stdin, stdout, stderr] = stdio;
         // Descriptors that are passed on have to stay above all of their targets.
         let place = places.filter(|_| launch.passed.is_empty());
-        let place = place.and_then(|it| it.take([stdin, stdout, stderr, told.as_raw_fd()], slot.report()));
-        let stdio = place.map_or(stdio, |place| [0, 1, 2].map(|number| place.own + number));
+        let place = place.and_then(|it| it.take(stdio, told.as_fd(), slot.report()));
+        let (stdio, _copies) = match place {
+            Some(place) => ([0, 1, 2].map(|number| place.own + number), None),
+            None => {
+                let copies = stdio.map(High::new).into_iter().collect::<io::Result<Vec<_>>>();
+                let copies =
+                    copies.map_err(|error| prepare("cannot copy a descriptor for stdout or stderr", &error))?;
+                (std::array::from_fn(|at| copies[at].as_raw_fd()), Some(copies))
+            }
+        };
         let table = place.or(places.map(|places| places.copied()));
-        let plan =
-            SpawnPlan::new(launch, identity, &self.defaults, (stdio, takes_terminal), table, passed.orders(), &slot);
+        let plan = heap::temporary(|| {
+            SpawnPlan::new(launch, identity, &self.defaults, (stdio, takes_terminal), table, passed.orders(), &slot)
+        });
         let plan = plan.inspect_err(|_| places.into_iter().for_each(|places| places.left(slot.report())))?;
         let places = places.filter(|_| place.is_some()).cloned();
         let flight = self.pool.borrow_mut().depart(status, slot, plan, places);
@@ -246,10 +255,9 @@ impl Spawner {
         match (stream, &self.null) {
             (Stdio::Fd(descriptor), _) => {
                 offer(descriptor, identity);
-                Source::new(descriptor)
-                    .map_err(|error| prepare("cannot copy a descriptor for stdout or stderr", &error))
+                Ok(Source { descriptor, is_lasting: descriptor.as_raw_fd() <= libc::STDERR_FILENO })
             }
-            (Stdio::Null, Some(null)) => Ok(Source::Kept(null.as_fd())),
+            (Stdio::Null, Some(null)) => Ok(Source::lasting(null.as_fd())),
             (Stdio::Null, None) => {
                 let message = String::from("/dev/null: no such file");
                 Err(SpawnError { step: SpawnStep::Stdio, errno: libc::ENOENT, message })
@@ -258,26 +266,40 @@ impl Spawner {
     }
 }
 
+/// A descriptor of which the child gets a copy.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    descriptor: BorrowedFd<'a>,
+    /// Whether its number means the same file as long as there are children.
+    is_lasting: bool,
+}
+
+impl<'a> Source<'a> {
+    fn lasting(descriptor: BorrowedFd<'a>) -> Source<'a> {
+        Source { descriptor, is_lasting: true }
+    }
+}
+
 /// A descriptor of 3 or more, so that moving it to 1 or 2 overwrites no other.
-enum Source<'a> {
+enum High<'a> {
     Kept(BorrowedFd<'a>),
     Copied(OwnedFd),
 }
 
-impl<'a> Source<'a> {
-    fn new(descriptor: BorrowedFd<'a>) -> io::Result<Source<'a>> {
+impl<'a> High<'a> {
+    fn new(Source { descriptor, .. }: Source<'a>) -> io::Result<High<'a>> {
         if descriptor.as_raw_fd() >= 3 {
-            return Ok(Source::Kept(descriptor));
+            return Ok(High::Kept(descriptor));
         }
-        fd::copy_above_stdio(descriptor).map(Source::Copied)
+        fd::copy_above_stdio(descriptor).map(High::Copied)
     }
 }
 
-impl AsRawFd for Source<'_> {
+impl AsRawFd for High<'_> {
     fn as_raw_fd(&self) -> RawFd {
         match self {
-            Source::Kept(descriptor) => descriptor.as_raw_fd(),
-            Source::Copied(descriptor) => descriptor.as_raw_fd(),
+            High::Kept(descriptor) => descriptor.as_raw_fd(),
+            High::Copied(descriptor) => descriptor.as_raw_fd(),
         }
     }
 }
@@ -388,11 +410,23 @@ impl Spawning {
             self.pool.borrow_mut().settle(flight);
         }
     }
+
+    /// The descriptor to wait for, which may never be readable unless [`Spawning::prepare_to_wait`] is called before the wait. By
+    /// then the process has often come so far that it need not report it.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.flight.as_ref().expect("only drop takes it away").as_fd()
+    }
+
+    /// Has the process report its progress, if it must do so for the descriptor to become readable.
+    pub fn prepare_to_wait(&self) {
+        self.flight.iter().for_each(InFlight::await_leaving);
+    }
 }
 
 impl AsFd for Spawning {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.flight.as_ref().expect("only drop takes it away").as_fd()
+        self.prepare_to_wait();
+        self.descriptor()
     }
 }
 

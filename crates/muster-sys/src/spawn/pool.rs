@@ -9,7 +9,7 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 
 use muster_spec::SpawnError;
 
@@ -45,16 +45,24 @@ impl InFlight {
     }
 
     /// Whether the child has executed its program or exited: the writing end of the pipe is closed. A child that was created
-    /// in the daemon's descriptor table writes one byte to it, when it has left the table.
+    /// in the daemon's descriptor table may write one byte to it, when it has left the table.
     pub(super) fn is_over(&self) -> bool {
         while !self.is_over.get() {
+            self.see_it_leave();
             match fd::read(self.status.as_fd(), &mut [0]) {
                 Ok(0) => self.is_over.set(true),
-                Ok(_) => self.leave_table(),
+                Ok(_) => {}
                 Err(_) => break,
             }
         }
         self.is_over.get()
+    }
+
+    /// Frees what the child needed in the daemon's descriptor table, if its report says that it has left it.
+    fn see_it_leave(&self) {
+        if self.slot.report().stage.load(Ordering::Acquire) > Stage::Table as u32 {
+            self.leave_table();
+        }
     }
 
     /// Frees what the child needed in the daemon's descriptor table: it has left it, or exited.
@@ -62,6 +70,15 @@ impl InFlight {
         if let Some(places) = &self.places {
             places.left(self.slot.report());
         }
+    }
+
+    /// Has the child write its byte when it has left the table, unless it has left it by now: otherwise the end of the pipe
+    /// would not come, which is open in the child's place.
+    pub(super) fn await_leaving(&self) {
+        self.slot.report().is_awaited.store(true, Ordering::SeqCst);
+        // The child does the same in the other order, so one of the two sees what the other has written.
+        fence(Ordering::SeqCst);
+        self.see_it_leave();
     }
 
     /// The outcome of a child that is over.

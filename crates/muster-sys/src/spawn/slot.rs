@@ -7,7 +7,7 @@
 use std::io;
 use std::mem::size_of;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 /// The stack is several times as large as the child's code needs in a debug build; untouched pages cost
 /// nothing.
@@ -25,7 +25,8 @@ const _: () = assert!(size_of::<Report>() <= REPORT);
 /// program headers of an ELF file.
 pub(super) const HEAD: usize = 1024;
 
-/// The child's report. The daemon reads it when the status pipe has ended, when the child no longer writes.
+/// The child's report. The daemon reads it when the status pipe has ended, when the child no longer writes; before that, only
+/// whether the child has left the daemon's descriptor table.
 #[repr(C)]
 pub(super) struct Report {
     /// The current step, numbered by [`Stage`](super::child::Stage).
@@ -34,6 +35,8 @@ pub(super) struct Report {
     pub(super) detail: AtomicU32,
     /// Why the step failed; 0 if it has not.
     pub(super) errno: AtomicI32,
+    /// Set by the daemon while it waits for the child to leave its descriptor table.
+    pub(super) is_awaited: AtomicBool,
 }
 
 /// Evidence that the child gathered about a file that could not be executed, with its own privileges, in its own directory.
@@ -110,6 +113,7 @@ impl Slot {
         self.report().stage.store(0, Ordering::Relaxed);
         self.report().detail.store(0, Ordering::Relaxed);
         self.report().errno.store(0, Ordering::Relaxed);
+        self.report().is_awaited.store(false, Ordering::Relaxed);
     }
 
     /// A copy of what the child found out. Only when the child is gone: before, it may be writing.

@@ -5,9 +5,11 @@
 //! shares the table, and its first call leaves it (close_range(2) with `CLOSE_RANGE_UNSHARE`), taking along only the lowest
 //! numbers. Its descriptors are put there before, in one of the [`PLACES`] that are reserved at the start.
 //!
-//! A place is held until its process has left the table: it says so in its report, where the next spawn sees it, and with a
-//! byte in its status pipe, which wakes the daemon. If none is free, or the kernel lacks the call, the process gets a copy of
-//! the table as usual. A process that is created meanwhile takes the places of others along, and closes them first.
+//! A place is held until its process has left the table: it says so in its report, where the next spawn sees it, and, if the
+//! daemon is about to wait for it, with a byte in its status pipe. If none is free, or the kernel lacks the call, the process gets
+//! a copy of the table as usual. A process that is created meanwhile takes the places of others along, and closes them first.
+//!
+//! A free place keeps its copies of descriptors that most processes get: /dev/null, and the daemon's own output streams.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_int;
@@ -15,8 +17,9 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::ptr;
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 
+use super::Source;
 use super::child::{Orders, Stage, at, must};
 use super::raw;
 use super::slot::Report;
@@ -61,11 +64,13 @@ pub(super) struct Places {
     free: RefCell<Vec<usize>>,
     /// The places in use, with the reports of their processes: the slots outlive the use of the place.
     taken: RefCell<Vec<(usize, *const Report)>>,
+    /// Of each number, the descriptor that it is a copy of, if that is one that lasts.
+    behind: RefCell<[[Option<RawFd>; EACH]; PLACES]>,
     is_usable: Cell<bool>,
 }
 
 impl Places {
-    /// Reserves the lowest free numbers, as copies of `filler`. To be called while few descriptors
+    /// Reserves the lowest free numbers, as copies of `filler`, which lasts. To be called while few descriptors
     /// are open. `None` where it would be of no use.
     pub(super) fn reserve(filler: BorrowedFd<'_>) -> Option<Rc<Places>> {
         // The kernel checks its arguments before it does anything: this first number is greater than the last.
@@ -84,25 +89,46 @@ impl Places {
             filler: fd::copy_above_stdio(filler).ok()?,
             free: RefCell::new((0..PLACES).collect()),
             taken: RefCell::default(),
+            behind: RefCell::new([[Some(filler.as_raw_fd()); EACH]; PLACES]),
             is_usable: Cell::new(true),
         }))
     }
 
     /// Puts copies of these where a process finds them after it has left the table: stdin, stdout, stderr and the status
     /// pipe. `None` if no place is free.
-    pub(super) fn take(&self, descriptors: [RawFd; EACH], report: &Report) -> Option<TableOrders> {
+    pub(super) fn take(
+        &self,
+        [stdin, stdout, stderr]: [Source<'_>; 3],
+        told: BorrowedFd<'_>,
+        report: &Report,
+    ) -> Option<TableOrders> {
         self.free_those_left();
         if !self.is_usable.get() {
             return None;
         }
         let place = self.free.borrow_mut().pop()?;
         self.taken.borrow_mut().push((place, report));
-        let numbers = self.numbers(place);
-        if descriptors.iter().zip(numbers).any(|(&from, to)| put(from, to).is_err()) {
+        let sources = [stdin, stdout, stderr, Source { descriptor: told, is_lasting: false }];
+        if sources.into_iter().enumerate().any(|(at, source)| self.fill(place, at, source).is_err()) {
             self.left(report);
             return None;
         }
+        let numbers = self.numbers(place);
         Some(TableOrders { is_shared: true, own: numbers[0], after_own: numbers[EACH - 1] + 1, ..self.copied() })
+    }
+
+    /// Makes this number of a place a copy of the descriptor.
+    fn fill(&self, place: usize, at: usize, Source { descriptor, is_lasting }: Source<'_>) -> io::Result<()> {
+        let behind = &mut self.behind.borrow_mut()[place][at];
+        let lasting = is_lasting.then_some(descriptor.as_raw_fd());
+        if lasting.is_some() && *behind == lasting {
+            return Ok(());
+        }
+        // If it fails, what the number was before stays, which nothing needs.
+        *behind = None;
+        put(descriptor.as_raw_fd(), self.numbers(place)[at])?;
+        *behind = lasting;
+        Ok(())
     }
 
     /// For a process that gets a copy of the table: it closes what is reserved.
@@ -137,9 +163,11 @@ impl Places {
     }
 
     fn clear(&self, place: usize) {
-        for number in self.numbers(place) {
-            // Fails only for numbers that are not open, or above the limit.
-            let _ = put(self.filler.as_raw_fd(), number);
+        for at in 0..EACH {
+            if self.behind.borrow()[place][at].is_none() {
+                // Fails only for numbers that are not open, or above the limit.
+                let _ = put(self.filler.as_raw_fd(), self.numbers(place)[at]);
+            }
         }
         self.free.borrow_mut().push(place);
     }
@@ -167,7 +195,9 @@ pub(super) unsafe fn leave(orders: &Orders) {
             must(orders, libc::SYS_close_range, [table.after_own as usize, (table.end - 1) as usize, 0]);
         }
         at(orders, Stage::Session, 0);
-        if table.is_shared {
+        // A daemon that begins to wait sees the step, or is seen to wait.
+        fence(Ordering::SeqCst);
+        if table.is_shared && (*orders.report).is_awaited.load(Ordering::SeqCst) {
             let told = (table.after_own - 1) as usize;
             let byte = 0_u8;
             let _ = raw::syscall(libc::SYS_write, [told, &raw const byte as usize, 1]);
@@ -232,8 +262,8 @@ mod tests {
         let slots: Vec<Slot> = (0..=PLACES).map(|_| Slot::new().unwrap()).collect();
         let pipes: Vec<_> = slots.iter().map(|_| fd::inner_pipe().unwrap()).collect();
         let (statuses, told): (Vec<_>, Vec<_>) = pipes.into_iter().unzip();
-        let take =
-            |at: usize| places.take([&null, &null, &null, &told[at]].map(AsRawFd::as_raw_fd), slots[at].report());
+        let lasting = [Source::lasting(null.as_fd()); 3];
+        let take = |at: usize| places.take(lasting, told[at].as_fd(), slots[at].report());
         for at in 0..PLACES {
             let orders = take(at).expect("a place is free");
             assert_eq!(orders.after_own - orders.own, EACH as RawFd);
@@ -245,16 +275,16 @@ mod tests {
         assert!(over(PLACES) && (0..PLACES).all(|at| !over(at)), "the others are open in their places");
         // By its report, which the next spawn sees.
         slots[2].report().stage.store(Stage::Session as u32, Ordering::Release);
-        let orders = places.take([null.as_raw_fd(); EACH], slots[PLACES].report());
+        let orders = places.take(lasting, null.as_fd(), slots[PLACES].report());
         assert!(orders.is_some() && over(2));
         // By its byte, or its exit.
         places.left(slots[4].report());
         places.left(slots[4].report());
         assert!(over(4) && !over(0));
-        assert!(places.take([null.as_raw_fd(); EACH], slots[4].report()).is_some());
+        assert!(places.take(lasting, null.as_fd(), slots[4].report()).is_some());
         places.give_up();
         places.left(slots[0].report());
-        assert_eq!(places.take([null.as_raw_fd(); EACH], slots[0].report()), None);
+        assert_eq!(places.take(lasting, null.as_fd(), slots[0].report()), None);
     }
 
     #[test]
@@ -262,7 +292,28 @@ mod tests {
         let null = null();
         let places = Places::reserve(null.as_fd()).unwrap();
         let slot = Slot::new().unwrap();
-        assert_eq!(places.take([null.as_raw_fd(), null.as_raw_fd(), null.as_raw_fd(), -1], slot.report()), None);
+        // SAFETY: no such number can be open, and it is only passed to dup3, which refuses it.
+        let nothing = unsafe { BorrowedFd::borrow_raw(RawFd::MAX) };
+        assert_eq!(places.take([Source::lasting(null.as_fd()); 3], nothing, slot.report()), None);
         assert_eq!(places.free.borrow().len(), PLACES);
+    }
+
+    #[test]
+    fn a_free_place_keeps_what_lasts_and_nothing_else() {
+        let null = null();
+        let places = Places::reserve(null.as_fd()).unwrap();
+        let slot = Slot::new().unwrap();
+        let [kept, lent, told] = std::array::from_fn(|_| fd::inner_pipe().unwrap());
+        let stdio = [
+            Source::lasting(null.as_fd()),
+            Source::lasting(kept.1.as_fd()),
+            Source { descriptor: lent.1.as_fd(), is_lasting: false },
+        ];
+        for _ in 0..2 {
+            places.take(stdio, told.1.as_fd(), slot.report()).expect("a place is free");
+            places.left(slot.report());
+        }
+        drop((kept.1, lent.1, told.1));
+        assert_eq!([kept.0, lent.0, told.0].map(|reading| is_over(reading.as_fd())), [false, true, true]);
     }
 }

@@ -8,6 +8,7 @@ use muster_spec::RunId;
 use super::Trees;
 use super::proc::{Proc, Stat};
 use super::walk::{Root, Walk, Whom};
+use crate::footprint::page_size;
 use crate::signal::{Pid, may_signal};
 
 /// A snapshot of a process.
@@ -251,11 +252,7 @@ impl Units {
         unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &mut now) };
         let seconds = Duration::from_secs(u64::try_from(now.tv_sec).unwrap_or(0));
         let since_boot = seconds + Duration::from_nanos(u64::try_from(now.tv_nsec).unwrap_or(0));
-        Units {
-            page_bytes: configured(libc::_SC_PAGESIZE, 4096),
-            ticks_per_second: configured(libc::_SC_CLK_TCK, 100),
-            since_boot,
-        }
+        Units { page_bytes: page_size() as u64, ticks_per_second: configured(libc::_SC_CLK_TCK, 100), since_boot }
     }
 
     fn process(&self, stat: &Stat, proc: &mut Proc) -> Process {

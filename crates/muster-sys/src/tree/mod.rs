@@ -96,7 +96,8 @@ pub struct Trees {
     tags: Tags,
     with_pidfds: bool,
     cgroups: Cgroups,
-    runs: HashMap<RunId, Run>,
+    /// Boxed, as the map has room for up to twice as many.
+    runs: HashMap<RunId, Box<Run>>,
     /// Those of them that are over, and of which processes are kept.
     disowned: Vec<RunId>,
     /// Runs by the pid of their main process, which stays their session's number after its exit.
@@ -118,6 +119,8 @@ pub struct Trees {
     hunt: Option<freeze::Hunt>,
     /// Scratch for the list of our children, kept for its capacity.
     children: Vec<i32>,
+    /// Whether we have had no children since that was noted, and thus no descendants.
+    is_childless: bool,
 }
 
 #[derive(Debug)]
@@ -165,6 +168,7 @@ impl Trees {
             unverified: Vec::new(),
             hunt: None,
             children: Vec::new(),
+            is_childless: false,
         }
     }
 
@@ -207,6 +211,7 @@ impl Trees {
     /// Registers a spawned run. `marker` is the value of [`MARKER`] in its environment. Call it before any other
     /// operation on trees: a child that belongs to no run is a stray.
     pub fn begin(&mut self, run: RunId, leader: Pid, marker: String) {
+        self.is_childless = false;
         self.forget_adopted(leader.0);
         if let Some(earlier) = self.leaders.insert(leader.0, run) {
             self.give_up_number(earlier);
@@ -225,7 +230,12 @@ impl Trees {
             // SAFETY: getuid cannot fail.
             users: vec![unsafe { libc::getuid() }],
         };
-        self.runs.insert(run, begun);
+        self.runs.insert(run, Box::new(begun));
+    }
+
+    /// Registers that there are no children, as the reaper has just found: until another run begins, nothing is left of any.
+    pub fn note_childless(&mut self) {
+        self.is_childless = true;
     }
 
     /// Registers that a child was reaped: from now on its pid may be reused. Constant time.
@@ -261,7 +271,8 @@ impl Trees {
 
     /// The same with a time limit; `None` if new orphans could not be attributed in time: call it again.
     pub fn gone_by(&mut self, ended: &[RunId], until: Option<Instant>) -> Option<Vec<RunId>> {
-        if !ended.is_empty() && !self.look_until(until) {
+        let has_none = self.is_childless && self.adopted.is_empty();
+        if !ended.is_empty() && !has_none && !self.look_until(until) {
             return None;
         }
         Some(ended.iter().copied().filter(|&run| self.is_gone(run)).collect())

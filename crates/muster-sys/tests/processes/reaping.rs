@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use muster_spec::{Exit, Resource, Rlimit, Signal};
-use muster_sys::reap::{Change, Reaped, next_change, reap_next};
+use muster_sys::reap::{Change, Look, Reaped, next_change, reap_next};
 use muster_sys::signal::{self, Pid, Signals};
 use muster_sys::spawn::{Mechanism, Spawner, Spawning};
 
@@ -124,7 +124,9 @@ fn stops() {
     let mut collect = |count: usize| {
         told.clear();
         until("all have changed", || {
-            told.extend(std::iter::from_fn(|| next_change().unwrap()));
+            while let Look::Changed(change) = next_change().unwrap() {
+                told.push(change);
+            }
             (told.len() >= count).then_some(())
         });
         told.clone()
@@ -158,7 +160,7 @@ fn stops() {
         signal::send(pid, Signal::KILL).unwrap();
         wait_for(pid);
     }
-    assert_eq!(next_change().unwrap(), None);
+    assert_eq!(next_change().unwrap(), Look::Childless);
 }
 
 fn core_dump() {

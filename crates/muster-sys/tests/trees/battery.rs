@@ -184,6 +184,6 @@ fn stopped(world: &mut World, run: muster_spec::RunId) -> usize {
     world.trees.processes(run).iter().filter(|process| process.state.name() == "stopped").count()
 }
 
-fn wait_for_stopped(world: &mut World, run: muster_spec::RunId, count: usize) {
+pub(crate) fn wait_for_stopped(world: &mut World, run: muster_spec::RunId, count: usize) {
     world.wait_until("they are stopped", |world| stopped(world, run) == count);
 }

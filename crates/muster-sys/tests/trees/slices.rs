@@ -6,6 +6,7 @@ use std::time::Instant;
 use muster_spec::{Signal, SignalScope};
 use muster_sys::tree::Errand;
 
+use crate::battery::wait_for_stopped;
 use crate::world::{TERM, World};
 
 /// Continues one slice at a time, each as short as possible, and returns how many there were.
@@ -52,6 +53,7 @@ crate::scenarios! {
         let run = world.run("sleep 1000 & sleep 1000 & wait");
         world.wait_for(run, 3, 2);
         world.trees.signal(run, Signal::STOP, SignalScope::Group).unwrap();
+        wait_for_stopped(world, run, 3);
         let mut errand = Errand::to(vec![run], TERM, SignalScope::Group).waking(HashSet::from([run]));
         slice_by_slice(world, &mut errand);
         assert_eq!(errand.result().unwrap().count, 3);

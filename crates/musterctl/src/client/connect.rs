@@ -2,11 +2,15 @@
 
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, socket};
 
 use super::transport::Connection;
 use super::{Place, Target, Url, tls};
@@ -27,10 +31,7 @@ pub(super) enum ConnectError {
 pub(super) fn connect(target: &Target, deadline: Instant) -> Result<Connection, ConnectError> {
     match target.place() {
         Place::Via(via) => via.open().map(Connection::Unix).map_err(|failure| ConnectError::Failed(Box::new(failure))),
-        Place::Unix(path) => {
-            let path = path.clone();
-            in_time(deadline, move || UnixStream::connect(&path)).map(Connection::Unix)
-        }
+        Place::Unix(path) => connect_unix(path, deadline).map(Connection::Unix),
         Place::Url(url) => {
             let address = url.clone();
             let stream = in_time(deadline, move || connect_tcp(&address, deadline))?;
@@ -46,11 +47,34 @@ pub(super) fn connect(target: &Target, deadline: Instant) -> Result<Connection, 
     }
 }
 
-/// Connects on another thread, and gives up at the deadline.
+/// Connects to a socket of this machine, and gives up at the deadline.
 ///
-/// connect(2) blocks while the daemon's backlog is full, which happens after a while if the daemon is stopped, and std has no
-/// timeout for it on Unix sockets. Asking for the address of a name has none either. The thread is left behind on timeout: this
-/// process is about to exit. If no thread can be created (a pids limit), connecting blocks.
+/// connect(2) blocks while the daemon's backlog is full, which happens after a while if the daemon is stopped. `SO_SNDTIMEO` limits
+/// that, too (socket(7)); std has no such limit for Unix sockets.
+fn connect_unix(path: &Path, deadline: Instant) -> Result<UnixStream, ConnectError> {
+    let refused = |error: Errno| ConnectError::Refused(error.into());
+    let address = UnixAddr::new(path).map_err(refused)?;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).map_err(refused)?;
+    let stream = UnixStream::from(socket);
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(ConnectError::TimedOut);
+        }
+        stream.set_write_timeout(Some(left)).map_err(ConnectError::Refused)?;
+        match nix::sys::socket::connect(stream.as_raw_fd(), &address) {
+            Ok(()) => break,
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => return Err(ConnectError::TimedOut),
+            Err(error) => return Err(refused(error)),
+        }
+    }
+    stream.set_write_timeout(None).map_err(ConnectError::Refused)?;
+    Ok(stream)
+}
+
+/// Connects on another thread, and gives up at the deadline: asking for the address of a name has no limit. The thread is left
+/// behind on timeout: this process is about to exit. If no thread can be created (a pids limit), connecting blocks.
 fn in_time<T: Send + 'static>(
     deadline: Instant,
     connect: impl Fn() -> io::Result<T> + Send + Clone + 'static,
@@ -111,8 +135,6 @@ impl ConnectError {
                 Failure::new(Exit::NotAllowed, format!("permission denied connecting to {target}"))
                     .with_hint("connect as the daemon's user or root, or change `[http] mode` and `owner`")
             }
-            // The backlog is full and no thread could be created.
-            io::ErrorKind::WouldBlock => return None,
             _ => no_daemon(target, &error.to_string()).with_hint(elsewhere),
         })
     }

@@ -25,8 +25,7 @@ use std::time::{Duration, Instant};
 
 use muster_api::{Problem, ProblemKind, Route};
 use muster_spec::Span;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::failure::{Exit, Failure};
 use exchange::{ExchangeError, request};
@@ -219,7 +218,7 @@ fn asked_to_wait(route: &Route) -> Duration {
 
 impl Answer {
     /// The body, if the status is one of these; otherwise the daemon's error.
-    pub(crate) fn read<T: DeserializeOwned>(&self, good: &[u16]) -> Result<T, Failure> {
+    pub(crate) fn read<'a, T: Deserialize<'a>>(&'a self, good: &[u16]) -> Result<T, Failure> {
         if !good.contains(&self.status) {
             return Err(self.problem().into());
         }

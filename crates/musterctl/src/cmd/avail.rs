@@ -3,9 +3,9 @@
 use muster_api::{Program, Route};
 use muster_spec::arrange;
 
-use super::status::name_with_group;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
+use crate::shown::Shown;
 
 /// List the configured programs, how they start, and their priority.
 #[derive(Debug, clap::Args)]
@@ -19,7 +19,7 @@ pub(crate) struct Args {}
 pub(crate) fn run(_: &Args, session: &mut Session) -> Result<Exit, Failure> {
     let mut programs: Vec<Program> =
         session.client.ask(&Route::Programs { select: None, fields: None })?.read(&[200])?;
-    arrange::sort_by(&mut programs, |one, other| name_with_group(one).cmp(&name_with_group(other)));
+    arrange::sort_by(&mut programs, |one, other| Shown::from(one).full_name().cmp(&Shown::from(other).full_name()));
     if session.json {
         session.print_json(&programs.iter().map(data).collect::<Vec<_>>());
     } else {
@@ -30,9 +30,9 @@ pub(crate) fn run(_: &Args, session: &mut Session) -> Result<Exit, Failure> {
 
 /// `'%-32s %-9s %-9s %d:%d'`. Groups have no priority of their own, so the program's is printed in both places.
 fn line(program: &Program) -> String {
-    let (name, priority) = (name_with_group(program), program.priority);
+    let (shown, priority) = (Shown::from(program), program.priority);
     let start = if program.autostart { "auto" } else { "manual" };
-    format!("{name:<32} {:<9} {start:<9} {priority}:{priority}", "in use")
+    format!("{:<32} {:<9} {start:<9} {priority}:{priority}", shown.full_name(), "in use")
 }
 
 fn data(program: &Program) -> serde_json::Value {

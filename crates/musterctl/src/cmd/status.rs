@@ -2,18 +2,14 @@
 //!
 //! When not writing to a terminal, the lines are identical to supervisorctl's, so that tools that parse those can parse these.
 
-use std::borrow::Cow;
-use std::fmt::Write;
+use muster_api::{Problem, ProblemKind, Program, ProgramFields, Route, Source, State};
 
-use muster_api::{
-    ExitInfo, Goal, Problem, ProblemKind, Program, ProgramField, ProgramFields, RollingProgress, Route, Source, State,
-    Timestamp,
-};
-
+use crate::client::Answer;
 use crate::failure::{Exit, Failure};
 use crate::output::{Cell, printable, state_style, table};
 use crate::selection;
 use crate::session::{Rows, Session};
+use crate::shown::{COLUMNS, LINES, Shown, as_shown};
 use crate::span;
 
 /// Show the state of programs: how long they have been running, or why they are not.
@@ -48,38 +44,37 @@ pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
     if args.watch {
         return crate::watch::run(&args.names, session);
     }
-    if args.names.is_empty() {
-        if session.json {
-            let answer = session.client.ask(&Route::Programs { select: None, fields: None })?;
-            let programs: Vec<Program> = answer.read(&[200])?;
-            session.raw_json(&answer.body);
-            return Ok(judge(&programs));
-        }
-        let programs = shown(session)?;
-        show(&programs, session);
-        show_refused_sources(session);
-        return Ok(judge(&programs));
-    }
-    let programs = selected(&args.names, session)?;
     if session.json {
-        session.print_json(&programs);
-    } else {
-        show(&programs, session);
+        return as_json(&args.names, session);
     }
-    // A wrong name takes precedence over a state.
-    Ok(if session.failures.is_empty() { judge(&programs) } else { Exit::NoSuchProgram })
+    let fields = if session.out_is_terminal { COLUMNS } else { LINES };
+    let answers = answers(&args.names, Some(fields), session)?;
+    let mut programs: Vec<Shown> = Vec::new();
+    for answer in &answers {
+        programs.append(&mut answer.read(&[200])?);
+    }
+    show(&programs, session);
+    if args.names.is_empty() {
+        show_refused_sources(session);
+    }
+    Ok(exit(&programs, session))
 }
 
-/// Of all instances only what is shown: a tenth of the answer for a thousand of them.
-fn shown(session: &mut Session) -> Result<Vec<Program>, Failure> {
-    let fields = if session.out_is_terminal { COLUMNS } else { LINES };
-    let answer = session.client.ask(&Route::Programs { select: None, fields: Some(fields) })?;
-    // Older daemons do not know the parameter.
-    if answer.status == 400 {
-        return selected(&[], session);
+fn as_json(names: &[String], session: &mut Session) -> Result<Exit, Failure> {
+    if names.is_empty() {
+        let answer = ask(None, None, session)?;
+        let programs: Vec<Program> = answer.read(&[200])?;
+        session.raw_json(&answer.body);
+        return Ok(exit(&as_shown(&programs), session));
     }
-    let shown: Vec<Shown> = answer.read(&[200])?;
-    Ok(shown.into_iter().map(Program::from).collect())
+    let programs = selected(names, session)?;
+    session.print_json(&programs);
+    Ok(exit(&as_shown(&programs), session))
+}
+
+/// A wrong name takes precedence over a state.
+fn exit(programs: &[Shown], session: &Session) -> Exit {
+    if session.failures.is_empty() { judge(programs) } else { Exit::NoSuchProgram }
 }
 
 /// On a terminal, also says which sources have a refused version; other readers expect supervisorctl's lines alone.
@@ -96,29 +91,45 @@ fn show_refused_sources(session: &mut Session) {
 
 /// The instances that these names match, or all. Names without a match are reported.
 pub(crate) fn selected(names: &[String], session: &mut Session) -> Result<Vec<Program>, Failure> {
-    if names.is_empty() {
-        return session.client.ask(&Route::Programs { select: None, fields: None })?.read(&[200]);
-    }
     let mut programs = Vec::new();
-    for selection in selection::chunks(names) {
-        programs.extend(list(&selection, session)?);
+    for answer in answers(names, None, session)? {
+        programs.append(&mut answer.read(&[200])?);
     }
     Ok(programs)
 }
 
-/// The selected instances. Names without a match are reported and the others still shown, as in supervisorctl.
-fn list(selection: &str, session: &mut Session) -> Result<Vec<Program>, Failure> {
-    let answer = session.client.ask(&Route::Programs { select: Some(selection.to_owned()), fields: None })?;
+/// The daemon's answers about them, with these fields or all.
+fn answers(names: &[String], fields: Option<ProgramFields>, session: &mut Session) -> Result<Vec<Answer>, Failure> {
+    if names.is_empty() {
+        return Ok(vec![ask(None, fields, session)?]);
+    }
+    let mut answers = Vec::new();
+    for selection in selection::chunks(names) {
+        answers.extend(ask_about(&selection, fields, session)?);
+    }
+    Ok(answers)
+}
+
+/// Names without a match are reported and the others still shown, as in supervisorctl.
+fn ask_about(selection: &str, fields: Option<ProgramFields>, session: &mut Session) -> Result<Option<Answer>, Failure> {
+    let answer = ask(Some(selection), fields, session)?;
     if answer.status == 200 {
-        return answer.read(&[200]);
+        return Ok(Some(answer));
     }
     let problem = answer.problem();
     let Some(rest) = without_unknown(selection, &problem) else { return Err(problem.into()) };
     session.failures.push(problem.into());
     if rest.is_empty() {
-        return Ok(Vec::new());
+        return Ok(None);
     }
-    session.client.ask(&Route::Programs { select: Some(rest), fields: None })?.read(&[200])
+    ask(Some(&rest), fields, session).map(Some)
+}
+
+fn ask(select: Option<&str>, fields: Option<ProgramFields>, session: &Session) -> Result<Answer, Failure> {
+    let ask = |fields| session.client.ask(&Route::Programs { select: select.map(str::to_owned), fields });
+    let answer = ask(fields)?;
+    // Older daemons do not know the parameter.
+    if answer.status == 400 && fields.is_some() { ask(None) } else { Ok(answer) }
 }
 
 /// The rest of a selection without the names that match nothing; `None` if these are not the problem.
@@ -129,95 +140,8 @@ fn without_unknown(selection: &str, problem: &Problem) -> Option<String> {
     (problem.kind == ProblemKind::NoSuchProgram && fewer).then(|| known.join(","))
 }
 
-/// The fields of supervisorctl's lines, and of the exit code.
-const LINES: ProgramFields = ProgramFields::of(&[
-    ProgramField::Name,
-    ProgramField::Program,
-    ProgramField::Group,
-    ProgramField::State,
-    ProgramField::NextDue,
-    ProgramField::Exit,
-    ProgramField::Description,
-]);
-
-/// The fields of the columns on a terminal, and of the exit code.
-const COLUMNS: ProgramFields = LINES.and(&[
-    ProgramField::Pid,
-    ProgramField::Uptime,
-    ProgramField::Ready,
-    ProgramField::Health,
-    ProgramField::Rolling,
-    ProgramField::OldProcess,
-    ProgramField::StoppedBy,
-    ProgramField::Status,
-]);
-
-/// A program with the fields of [`LINES`], perhaps with those of [`COLUMNS`].
-#[derive(serde::Deserialize)]
-struct Shown {
-    name: String,
-    program: String,
-    group: String,
-    state: State,
-    next_due: Option<Timestamp>,
-    exit: Option<ExitInfo>,
-    description: String,
-    #[serde(default)]
-    pid: Option<u32>,
-    #[serde(default)]
-    uptime: Option<f64>,
-    #[serde(default)]
-    ready: Option<bool>,
-    #[serde(default)]
-    health: Option<String>,
-    #[serde(default)]
-    rolling: Option<RollingProgress>,
-    #[serde(default)]
-    old_process: bool,
-    #[serde(default)]
-    stopped_by: Option<String>,
-    #[serde(default)]
-    status: Option<String>,
-}
-
-/// The other fields are not shown.
-impl From<Shown> for Program {
-    fn from(shown: Shown) -> Program {
-        Program {
-            name: shown.name,
-            program: shown.program,
-            group: shown.group,
-            goal: Goal::Up,
-            state: shown.state,
-            code: shown.state.code(),
-            ready: shown.ready,
-            health: shown.health,
-            status: shown.status,
-            pid: shown.pid,
-            run: None,
-            started_at: None,
-            uptime: shown.uptime,
-            failures: 0,
-            startretries: None,
-            next_start_at: None,
-            exit: shown.exit,
-            waiting_for: Vec::new(),
-            waits_in_vain: false,
-            awaits_client: false,
-            autostart: false,
-            priority: 0,
-            description: shown.description,
-            phase: None,
-            rolling: shown.rolling,
-            old_process: shown.old_process,
-            next_due: shown.next_due,
-            stopped_by: shown.stopped_by,
-        }
-    }
-}
-
-fn judge(programs: &[Program]) -> Exit {
-    let is_well = |program: &Program| match program.state {
+fn judge(programs: &[Shown]) -> Exit {
+    let is_well = |program: &Shown| match program.state {
         // It waits for a time of its schedule, or runs at one: its last run decides.
         _ if program.next_due.is_some() => program.exit.as_ref().is_none_or(|exit| exit.success),
         State::Running => true,
@@ -227,7 +151,7 @@ fn judge(programs: &[Program]) -> Exit {
     if programs.iter().all(is_well) { Exit::Well } else { Exit::NotRunning }
 }
 
-fn show(programs: &[Program], session: &mut Session) {
+fn show(programs: &[Shown], session: &mut Session) {
     match session.out_is_terminal {
         true => session.table(rows(programs)),
         false => session.out.push_str(&lines(programs)),
@@ -236,50 +160,42 @@ fn show(programs: &[Program], session: &mut Session) {
 
 /// supervisorctl's lines: `'%(name)-33s%(state)-10s%(desc)s'`, the first column three wider than the longest name and
 /// at least 33 wide. Trailing blanks are part of the line.
-pub(crate) fn lines(programs: &[Program]) -> String {
+pub(crate) fn lines(programs: &[Shown]) -> String {
     // A line for each, also if a name has a line end.
-    let names: Vec<String> = programs.iter().map(|program| printable(&name_with_group(program))).collect();
+    let names: Vec<String> = programs.iter().map(|program| printable(&program.full_name())).collect();
     let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or_default();
     let width = longest.max(30) + 3;
+    // Padding by the formatter is written a blank at a time.
+    let blanks = " ".repeat(width);
     let mut text = String::with_capacity(programs.len() * (width + 50));
-    for (name, Program { state, description, .. }) in names.iter().zip(programs) {
-        let written = writeln!(text, "{name:<width$}{state:<10}{}", printable(description));
-        written.expect("writing to a String cannot fail");
+    for (name, Shown { state, description, .. }) in names.iter().zip(programs) {
+        for (cell, width) in [(name.as_str(), width), (state.name(), 10)] {
+            text.push_str(cell);
+            text.push_str(&blanks[..width.saturating_sub(cell.chars().count())]);
+        }
+        text.push_str(&printable(description));
+        text.push('\n');
     }
     text
 }
 
-/// supervisorctl's name of a program: prefixed with its group, unless that is the program's own.
-pub(super) fn name_with_group(program: &Program) -> Cow<'_, str> {
-    match group(program) {
-        "" => Cow::Borrowed(&program.name),
-        group => Cow::Owned(format!("{group}:{}", program.name)),
-    }
-}
-
-/// The group, unless it is the program's own, or part of its name as in a supervisord configuration.
-fn group(program: &Program) -> &str {
-    let is_named = || program.name.strip_prefix(&program.group).is_some_and(|rest| rest.starts_with(':'));
-    if program.group == program.program || is_named() { "" } else { &program.group }
-}
-
-pub(crate) fn columns(programs: &[Program], coloured: bool) -> String {
+pub(crate) fn columns(programs: &[Shown], coloured: bool) -> String {
     let Rows { headings, rows } = rows(programs);
     table(headings, &rows, coloured)
 }
 
-fn rows(programs: &[Program]) -> Rows {
+fn rows(programs: &[Shown]) -> Rows {
     let rows: Vec<[Cell; 6]> = programs.iter().map(row).collect();
     // Omit a column without a heading and without text.
-    let has_groups = programs.iter().any(|program| !group(program).is_empty());
+    let has_groups = programs.iter().any(|program| !program.other_group().is_empty());
     Rows { headings: ["NAME", if has_groups { "GROUP" } else { "" }, "STATE", "PID", "UPTIME", ""], rows }
 }
 
-fn row(program: &Program) -> [Cell; 6] {
+fn row(program: &Shown) -> [Cell; 6] {
     let uptime = program.uptime.filter(|_| program.pid.is_some());
     [
         Cell::plain(&program.name),
-        Cell::plain(group(program)),
+        Cell::plain(program.other_group()),
         Cell::styled(program.state.name(), state_style(program.state)),
         Cell::plain(program.pid.map(|pid| pid.to_string()).unwrap_or_default()),
         Cell::plain(uptime.map(span::format_uptime).unwrap_or_default()),
@@ -288,9 +204,9 @@ fn row(program: &Program) -> [Cell; 6] {
 }
 
 /// Details that the other columns do not show.
-fn note(program: &Program) -> String {
+fn note(program: &Shown) -> String {
     if program.state != State::Running {
-        return program.description.clone();
+        return program.description.clone().into_owned();
     }
     let not_ready = (program.ready == Some(false)).then_some("not ready");
     let unhealthy = program.health.as_deref().filter(|health| *health == "unhealthy");
@@ -304,7 +220,7 @@ fn note(program: &Program) -> String {
 
 #[cfg(test)]
 mod tests {
-    use muster_api::PartOfProgram;
+    use muster_api::{ProgramField, RollingProgress};
 
     use super::*;
     use crate::testing::{Daemon, Setting, answer, down, problem, program};
@@ -322,14 +238,14 @@ mod tests {
     fn columns_tell_what_a_run_says_of_itself() {
         let said = |ready, health: Option<&str>, status: Option<&str>| {
             let (health, status) = (health.map(str::to_owned), status.map(str::to_owned));
-            note(&Program { ready, health, status, ..program("web") })
+            note(&Shown::from(&Program { ready, health, status, ..program("web") }))
         };
         assert_eq!(said(None, None, None), "");
         assert_eq!(said(Some(true), Some("healthy"), None), "");
         assert_eq!(said(Some(false), Some("unhealthy"), Some("no disk")), "not ready, unhealthy, no disk");
-        assert_eq!(note(&down("db", State::Fatal, "gave up")), "gave up");
+        assert_eq!(note(&Shown::from(&down("db", State::Fatal, "gave up"))), "gave up");
         let stopped_by = Some("SIGSTOP".to_owned());
-        assert_eq!(note(&Program { stopped_by, ..program("web") }), "stopped by SIGSTOP");
+        assert_eq!(note(&Shown::from(&Program { stopped_by, ..program("web") })), "stopped by SIGSTOP");
     }
 
     /// Source: supervisor 4.2.5, supervisorctl.py, `_show_statuses`.
@@ -375,7 +291,11 @@ web                              RUNNING   pid 12, uptime 0:00:05
         };
         let all = [some(), vec![sick]].concat();
         for (terminal, fields) in [(false, LINES), (true, COLUMNS)] {
-            let parts: Vec<_> = all.iter().map(|program| PartOfProgram { program, fields }).collect();
+            let mut parts = serde_json::to_value(&all).unwrap();
+            let others = ProgramField::ALL.iter().filter(|field| !fields.has(**field));
+            let others: Vec<&str> = others.map(|field| field.name()).collect();
+            let of_each = parts.as_array_mut().unwrap().iter_mut().filter_map(|part| part.as_object_mut());
+            of_each.for_each(|part| part.retain(|key, _| !others.contains(&key.as_str())));
             let shown = |answered| {
                 let setting = Setting { terminal, colourless: true, ..Setting::default() };
                 Daemon::answering([answered]).run_in(setting, "status")
@@ -389,15 +309,18 @@ web                              RUNNING   pid 12, uptime 0:00:05
     #[test]
     fn groups_are_shown_where_there_are_any() {
         let member = || Program { group: "front".to_owned(), ..program("web") };
-        assert_eq!(lines(&[member()]), "front:web                        RUNNING   pid 12, uptime 0:00:05\n");
+        assert_eq!(
+            lines(&as_shown(&[member()])),
+            "front:web                        RUNNING   pid 12, uptime 0:00:05\n"
+        );
         let expected = "NAME  GROUP  STATE    PID  UPTIME\ndb           RUNNING  12   0:00:05\nweb   front  RUNNING  12   0:00:05\n";
-        assert_eq!(columns(&[program("db"), member()], false), expected);
+        assert_eq!(columns(&as_shown(&[program("db"), member()]), false), expected);
     }
 
     #[test]
     fn a_long_name_widens_the_first_column_for_all() {
         let long = "n".repeat(40);
-        let text = lines(&[program(&long), program("web")]);
+        let text = lines(&as_shown(&[program(&long), program("web")]));
         let widths: Vec<usize> = text.lines().map(|line| line.find("RUNNING").unwrap()).collect();
         assert_eq!(widths, [43, 43]);
     }
@@ -455,7 +378,8 @@ web    RUNNING   12   0:00:05
     fn names_are_selected_by_the_daemon() {
         let daemon = Daemon::answering([answer(200, &[program("web:0")])]);
         assert_eq!(daemon.run("status web:* d?").code, 0);
-        assert_eq!(daemon.asked_lines(), ["GET /v1/programs?select=web:*,d%3F"]);
+        let asked = "GET /v1/programs?select=web:*,d%3F&fields=name,program,group,state,exit,description,next_due";
+        assert_eq!(daemon.asked_lines(), [asked]);
     }
 
     #[test]
@@ -466,7 +390,7 @@ web    RUNNING   12   0:00:05
         assert_eq!(ended.code, 4);
         assert!(ended.out.starts_with("web  ") && ended.out.lines().count() == 1, "{}", ended.out);
         assert_eq!(ended.err, "error: no such program: \"wbe\"\nhint: is \"web\" meant?\n");
-        assert_eq!(daemon.asked_lines()[1], "GET /v1/programs?select=web");
+        assert!(daemon.asked_lines()[1].starts_with("GET /v1/programs?select=web&fields="));
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl Children {
             .chain(secrets::variable(self.credentials.get(&run)))
             .collect();
         let secrets: Vec<_> = prepared.variables().collect();
-        let process = ProcessSpec { command: command.to_vec(), refusal: None, ..spec.process.clone() };
+        let process = ProcessSpec { command: command.to_vec(), refusal: None, ..ProcessSpec::clone(&spec.process) };
         let launch = self.launch_of_command(id, &process, &markers);
         let (output, spawning) = spawn_read(&mut self.spawner, &Launch { secrets: &secrets, ..launch }, None)?;
         let ended = self.begin_command(id, uid, marker, spawning);
@@ -125,7 +125,7 @@ impl Children {
         self.trees.begin(id, pid, marker);
         self.trees.note_user(id, uid);
         // Its exit says whether it was executed, so its start is not watched.
-        self.children.insert(id, Child::new(spawning));
+        self.children.insert(id, Box::new(Child::new(spawning)));
         let (tell, ended) = oneshot::channel();
         self.commands.begin(id, tell);
         ended
@@ -150,7 +150,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use muster_logs::{Consoles, Logs};
-    use muster_spec::{InstanceSpec, OutputSpec, ProcessSpec, SyslogSpec};
+    use muster_spec::{InstanceSpec, ProcessSpec, SyslogSpec};
     use muster_sys::async_fd::Watched;
     use muster_sys::limits::OriginalLimits;
     use muster_sys::pollset::PollSet;
@@ -173,19 +173,7 @@ mod tests {
     #[test]
     fn a_command_delays_starts_until_it_is_executed_and_not_until_it_is_reaped() {
         let command = ["sleep".to_owned(), "1".to_owned()];
-        let spec = InstanceSpec {
-            name: "web".to_owned(),
-            index: 0,
-            process: ProcessSpec::of(command.to_vec()),
-            output: OutputSpec::default().into(),
-            ready: None,
-            start_timeout: InstanceSpec::START_TIMEOUT,
-            watchdog: None,
-            memory_max: None,
-            variable_files: std::sync::Arc::default(),
-            probes: Vec::new(),
-            hooks: muster_spec::Hooks::default(),
-        };
+        let spec = InstanceSpec::of("web".to_owned(), ProcessSpec::of(command.to_vec()));
         in_runtime(async {
             let mut children = children();
             let commands: Vec<_> = (0..=Spawner::AT_ONCE)

@@ -57,7 +57,7 @@ impl Children {
 fn in_context(spec: &InstanceSpec, hook: &muster_spec::HookSpec) -> InstanceSpec {
     let none = PerStream { stdout: StreamEvents::NONE, stderr: StreamEvents::NONE };
     let output = OutputSpec { events: none, ..OutputSpec::clone(&spec.output) };
-    InstanceSpec { process: hook.process(&spec.process), output: Arc::new(output), ..spec.clone() }
+    InstanceSpec { process: hook.process(&spec.process).into(), output: Arc::new(output), ..spec.clone() }
 }
 
 /// The variables by which `post_stop` gets to know the run that has ended.

@@ -53,10 +53,9 @@ fn prefix() -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
-    use muster_spec::{OutputSpec, ProcessSpec};
+    use muster_spec::ProcessSpec;
 
     use super::*;
 
@@ -66,17 +65,9 @@ mod tests {
             let environment = environment.to_vec();
             let process = ProcessSpec { own_variables, environment, ..ProcessSpec::of(vec!["true".to_owned()]) };
             let spec = InstanceSpec {
-                name: "web:1".to_owned(),
                 index: 1,
-                process,
-                output: Arc::new(OutputSpec::default()),
-                ready: None,
                 start_timeout: Duration::ZERO,
-                watchdog: None,
-                memory_max: None,
-                variable_files: Arc::default(),
-                probes: Vec::new(),
-                hooks: muster_spec::Hooks::default(),
+                ..InstanceSpec::of("web:1".to_owned(), process)
             };
             let markers = Markers::new(Some(Path::new("/run/muster.sock")));
             markers.of(&spec, "7", "1").into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()

@@ -38,6 +38,10 @@ impl Inputs {
         let is_first = !first.is_empty();
         let input = first.pop_front().or_else(|| second.pop_front());
         self.was_ordered = is_first != self.was_ordered;
+        if self.of_programs.is_empty() && self.of_programs.capacity() > MOST_WAITING {
+            // All programs have started at the same time, or have been reported in one answer.
+            self.of_programs = VecDeque::new();
+        }
         input
     }
 }

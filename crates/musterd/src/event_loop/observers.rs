@@ -15,6 +15,8 @@ pub(super) struct Observers {
     shared: Rc<Shared>,
     /// The number of programs that have yet to leave STARTING before the executable's pages are released.
     to_come_up: usize,
+    /// Whether starts after a reload may still be under way.
+    is_reloaded: bool,
 }
 
 impl Observers {
@@ -24,7 +26,7 @@ impl Observers {
         if to_come_up == 0 {
             footprint::release_at_rest();
         }
-        Observers { shared, to_come_up }
+        Observers { shared, to_come_up, is_reloaded: false }
     }
 
     /// Passes one event to all of them.
@@ -32,7 +34,10 @@ impl Observers {
         match event {
             Event::State { from: State::Starting, .. } => self.note_start(),
             // The code that read the new configuration is not needed for now.
-            Event::Configured { .. } => footprint::release_at_rest(),
+            Event::Configured { ref plan } => {
+                footprint::release_at_rest();
+                self.is_reloaded = !plan.is_empty();
+            }
             _ => (),
         }
         let shared = &self.shared;
@@ -54,10 +59,12 @@ impl Observers {
     }
 
     /// Releases the startup code when as many starts have succeeded or failed as there are programs that start with the
-    /// daemon: not before, since the starts need it.
+    /// daemon: not before, since the starts need it. The code of a reload is released when no start is left under way.
     fn note_start(&mut self) {
-        if self.to_come_up == 1 {
+        let is_reload_over = self.is_reloaded && self.shared.supervisor.borrow().starting() == 0;
+        if self.to_come_up == 1 || is_reload_over {
             footprint::release_at_rest();
+            self.is_reloaded = false;
         }
         self.to_come_up = self.to_come_up.saturating_sub(1);
     }

@@ -22,7 +22,7 @@ impl EventLoop {
             let Some(received) = next.take() else { break };
             has_children |= received.signal == Signal::CHLD;
             self.handle_signal(received);
-            next = self.sources.signals.get_ref().next().ok().flatten();
+            next = self.sources.signals.get_ref().next_of_those().ok().flatten();
         }
         if let Some(last) = next {
             // It has been read, so it must be handled.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::HeaderMap;
 use muster_api as api;
-use muster_api::{EVENT_STREAM, Happening};
+use muster_api::{EVENT_STREAM, Happening, ProgramFields};
 use muster_core::{EndedHook, Event, Instance, StepOutcome, Time};
 use muster_spec::{InstanceId, InstanceSpec, RunEnd};
 use tokio::time::{Instant, Sleep};
@@ -125,14 +125,17 @@ impl Listener {
             let turn = self.turn.get_or_insert_with(|| turns.waiting());
             std::task::ready!(turn.as_mut().poll(context));
             self.turn = None;
-            let now = self.shared.clock.now();
-            let supervisor = self.shared.supervisor.borrow();
+            let (shared, moment, fields) = (&*self.shared, self.shared.clock.read(), ProgramFields::ALL);
+            let supervisor = shared.supervisor.borrow();
             let writing = self.snapshot.get_or_insert_with(|| {
-                let number = self.shared.event_ring.borrow().newest();
+                let number = shared.event_ring.borrow().newest();
                 let left = supervisor.snapshot().iter().rev().map(Instance::id).collect();
-                Writing::begin(&numbered(&self.shared, number, now, Happening::Snapshot { programs: Vec::new() }), left)
+                Writing::begin(
+                    &numbered(shared, number, moment.now, Happening::Snapshot { programs: Vec::new() }),
+                    left,
+                )
             });
-            writing.slice(|id| Some(view::program(&self.shared, supervisor.get(id)?, now)));
+            writing.slice(|id| Some(view::Listed { shared, instance: supervisor.get(id)?, moment, fields }));
             if writing.left.is_empty()
                 && let Some(Writing { mut text, end, number, .. }) = self.snapshot.take()
             {
@@ -155,7 +158,7 @@ impl Writing {
     }
 
     /// Writes programs until the slice is used up. A program may have been removed.
-    fn slice(&mut self, program: impl Fn(InstanceId) -> Option<api::Program>) {
+    fn slice<'a>(&mut self, program: impl Fn(InstanceId) -> Option<view::Listed<'a>>) {
         let began = std::time::Instant::now();
         while began.elapsed() < SLICE
             && let Some(id) = self.left.pop()

@@ -2,7 +2,7 @@
 
 use hyper::StatusCode;
 use muster_api as api;
-use muster_api::{PartOfProgram, Problem, ProgramFields};
+use muster_api::{Problem, ProgramFields};
 use muster_core::Instance;
 use muster_load::secrets::Reader;
 use muster_spec::{Goal, ListenSpec, State};
@@ -73,13 +73,12 @@ pub(super) async fn programs(
 ) -> Result<Answer, Problem> {
     let chosen: Vec<_> =
         select::chosen(&shared.supervisor.borrow(), selection)?.into_iter().map(Instance::id).collect();
-    let (now, fields) = (shared.clock.now(), fields.unwrap_or(ProgramFields::ALL));
+    let (moment, fields) = (shared.clock.read(), fields.unwrap_or(ProgramFields::ALL));
     let text = slices::list(&shared.turns, b"[", chosen, b"]", |id, text| {
         let supervisor = shared.supervisor.borrow();
         // A reload may have removed it in the meantime.
         let Some(instance) = supervisor.get(id) else { return Ok(()) };
-        let program = &view::part_of_program(shared, instance, now, fields);
-        serde_json::to_writer(text, &PartOfProgram { program, fields })
+        serde_json::to_writer(text, &view::Listed { shared, instance, moment, fields })
     });
     slices::answer(StatusCode::OK, text.await)
 }
@@ -87,7 +86,7 @@ pub(super) async fn programs(
 pub(super) fn program(shared: &Shared, name: &str, reader: Reader) -> Result<Answer, Problem> {
     let supervisor = shared.supervisor.borrow();
     let instance = select::one(&supervisor, name)?;
-    Ok(response::json(StatusCode::OK, &view::detail(shared, instance, shared.clock.now(), reader)))
+    Ok(response::json(StatusCode::OK, &view::detail(shared, instance, reader)))
 }
 
 pub(super) async fn why(shared: &Shared, name: &str) -> Result<Answer, Problem> {

@@ -9,20 +9,29 @@ use muster_api::{Problem, ProblemKind};
 use muster_server::response::{self, Answer};
 use muster_server::turns::{SLICE, Turns};
 
+/// As many items are written without a turn of their own, like the answer about a single program.
+const FEW: usize = 8;
+
+/// The most bytes that are set apart for a list. The first item says how long the others may be.
+const MOST_RESERVED: usize = 1 << 20;
+
 /// Writes a JSON list, or the part of an object, with what `write` writes for each item. It may write nothing for an
 /// item.
 pub(super) async fn list<T>(
     turns: &Turns,
     open: &[u8],
-    items: impl IntoIterator<Item = T>,
+    items: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
     close: &[u8],
     mut write: impl FnMut(T, &mut Vec<u8>) -> serde_json::Result<()>,
 ) -> serde_json::Result<Vec<u8>> {
     let mut text = open.to_vec();
     let mut is_first = true;
-    turns.next().await;
+    let mut items = items.into_iter();
+    if items.len() > FEW {
+        turns.next().await;
+    }
     let mut began = Instant::now();
-    for item in items {
+    while let Some(item) = items.next() {
         let before = text.len();
         if !is_first {
             text.push(b',');
@@ -31,8 +40,9 @@ pub(super) async fn list<T>(
         write(item, &mut text)?;
         if text.len() == start {
             text.truncate(before);
-        } else {
+        } else if is_first {
             is_first = false;
+            text.reserve((text.len() * items.len()).min(MOST_RESERVED));
         }
         if began.elapsed() >= SLICE {
             turns.next().await;

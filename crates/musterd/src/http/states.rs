@@ -6,6 +6,7 @@ use muster_spec::InstanceId;
 
 use super::slices;
 use super::view;
+use crate::describe::describe;
 use crate::shared::Shared;
 
 /// The most rows. Browsers with JavaScript get them as well, and do not show them.
@@ -29,8 +30,8 @@ pub(super) async fn page_with_states(shared: &Shared) -> Vec<u8> {
         let supervisor = shared.supervisor.borrow();
         // A reload may have removed it in the meantime.
         let Some(instance) = supervisor.get(id) else { return };
-        let shown = view::program(shared, instance, shared.clock.now());
-        row([&shown.name, shown.state.name(), &shown.description], text);
+        let description = describe(shared, instance, shared.clock.now());
+        row([instance.name(), instance.state().name(), &description], text);
     });
     let mut text = rows.await;
     text.push_str(&close);

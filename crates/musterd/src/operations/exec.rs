@@ -130,7 +130,7 @@ fn check_user(user: &str, spec: &InstanceSpec, (client, peer): (Client, &Peer)) 
 /// The context of the next run, with this command.
 fn process(spec: &InstanceSpec, body: ExecBody, user: Option<UserSpec>) -> ProcessSpec {
     // Its standard input is the client's, or none.
-    let mut process = ProcessSpec { command: body.command, stdin_path: None, ..spec.process.clone() };
+    let mut process = ProcessSpec { command: body.command, stdin_path: None, ..ProcessSpec::clone(&spec.process) };
     process.environment.retain(|(name, _)| !body.environment.contains_key(name));
     // The client's variables are over all others.
     let is_left = |spec: &&SecretSpec| !body.environment.contains_key(&spec.name);

@@ -41,7 +41,7 @@ pub(super) async fn read(
 ) -> Result<Reading, Problem> {
     let read = on_a_thread(move || {
         let beside = Beside { texts: &texts, scales: Some(&scales) };
-        let mut loaded = check::load_beside(&paths, &config_files::open_again, beside);
+        let mut loaded = check::compactly(|| check::load_beside(&paths, &config_files::open_again, beside));
         if let Some(spec) = &mut loaded.spec {
             let choice = if dry_run { Choice::Known } else { Choice::Create };
             let mut auto_logs = auto_logs.lock().unwrap_or_else(PoisonError::into_inner);

@@ -9,9 +9,11 @@ use muster_import::supervisord::{self, Configuration, Mistakes, Mode};
 use muster_load::ThisMachine;
 use muster_load::check::{self, AsSupervisord};
 use muster_load::config_files;
+use muster_spec::Spec;
 use muster_supervisord::python::repr;
 use muster_supervisord::search;
 use muster_sys::background;
+use muster_sys::heap;
 use muster_sys::say::{complain, say};
 
 use super::privileges;
@@ -53,15 +55,22 @@ fn usage(program: &str, message: &str) -> u8 {
 
 /// Starts the daemon and supervises. An error is the exit code; everything has been said.
 fn start(program: &str, run: Run) -> Result<u8, u8> {
+    let (spec, sources, opening) = prepare(program, run)?;
+    Ok(boot::supervise(spec, sources, opening))
+}
+
+/// Reads the configuration and does as it says before anything is opened.
+fn prepare(program: &str, run: Run) -> Result<(Spec, Sources, Opening), u8> {
     let refuse = |message: String| usage(program, &message);
     let file = file(run.file).map_err(refuse)?;
     let mut machine = ThisMachine::new(Path::new(&file), &config_files::open);
     machine.read_main();
-    let mut configuration = supervisord::read(&file, Mode::Main, &machine).map_err(|found| refused(program, &found))?;
+    let read = heap::temporary(|| supervisord::read(&file, Mode::Main, &machine));
+    let mut configuration = read.map_err(|found| refused(program, &found))?;
     let called = check::call_as_supervisord(AsSupervisord { flags: run.flags, is_first: std::process::id() == 1 });
     // Read as the user that started it.
-    let loaded = check::loaded(&mut configuration, machine).map_err(refuse)?;
-    let Loaded { spec, files, looked_at, disguises, diagnostics, .. } = loaded;
+    let loaded = heap::temporary(|| check::loaded(&mut configuration, machine)).map_err(refuse)?;
+    let Loaded { spec, files, looked_at, disguises, diagnostics, .. } = loaded.copied();
     let spec = spec.ok_or_else(|| refused_own(program, &diagnostics))?;
     let settings = &configuration.supervisord;
     let is_foreground = called.is_foreground(settings);
@@ -86,7 +95,7 @@ fn start(program: &str, run: Run) -> Result<u8, u8> {
         opening.in_background(background, settings.directory.clone());
     }
     let sources = Sources::absolute(vec![PathBuf::from(file)], files, looked_at).disguised_by(disguises);
-    Ok(boot::supervise(spec, sources, opening))
+    Ok((spec, sources, opening))
 }
 
 /// The named file, or the first of the usual ones.

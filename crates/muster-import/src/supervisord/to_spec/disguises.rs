@@ -107,9 +107,9 @@ impl<'s> Beginnings<'s> {
 fn disguise(real: &Arc<InstanceSpec>, own: Option<Disguise>, secrets: &Secrets) -> Option<Disguise> {
     let (mut shown, hidden) =
         own.map_or_else(|| (InstanceSpec::clone(real), Vec::new()), |disguise| (disguise.shown, disguise.hidden));
-    let process = &shown.process;
-    shown.process.command = process.command.iter().map(|word| secrets.mask(word)).collect();
-    shown.process.directory = shown.process.directory.as_deref().map(|path| mask_path(path, secrets));
+    let process = Arc::make_mut(&mut shown.process);
+    process.command = process.command.iter().map(|word| secrets.mask(word)).collect();
+    process.directory = process.directory.as_deref().map(|path| mask_path(path, secrets));
     shown.output = Arc::new(masked_output(&shown.output, secrets));
     (shown != **real || !hidden.is_empty()).then(|| Disguise { real: Arc::clone(real), shown, hidden })
 }

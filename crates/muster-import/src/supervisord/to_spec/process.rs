@@ -32,19 +32,10 @@ pub(super) fn program(
     name: String,
     place: u32,
 ) -> ProgramSpec {
-    let instance = InstanceSpec {
-        name: name.clone(),
-        index: 0,
-        process: process_spec(context, group, process),
-        output: output::output(context, group, process).into(),
-        ready: None,
-        start_timeout: InstanceSpec::START_TIMEOUT,
-        watchdog: None,
-        memory_max: None,
-        variable_files: Arc::default(),
-        probes: Vec::new(),
-        hooks: muster_spec::Hooks::default(),
-    };
+    // In this order: what is found in the two is reported in it.
+    let own = process_spec(context, group, process);
+    let output = output::output(context, group, process).into();
+    let instance = InstanceSpec { output, ..InstanceSpec::of(name.clone(), own) };
     ProgramSpec {
         name,
         groups: vec![group.name.clone()],

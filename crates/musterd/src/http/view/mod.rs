@@ -5,66 +5,99 @@
 pub(super) mod runs;
 pub(super) mod why;
 
+use std::fmt;
+
 use muster_api as api;
 use muster_api::{ProgramField, ProgramFields};
 use muster_core::{Health, Instance, LeftBehind, PastRun, Progress, Time};
 use muster_load::secrets::Reader;
 use muster_spec::{Goal, RunEnd, RunId, Signal, State};
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
 
-use crate::describe::{describe, ready};
+use crate::clock::Moment;
+use crate::describe::{Description, describe, ready};
 use crate::operations::schedule::next_due;
 use crate::shared::Shared;
 
-/// An instance as an entry of the list.
-pub(super) fn program(shared: &Shared, instance: &Instance, now: Time) -> api::Program {
-    part_of_program(shared, instance, now, ProgramFields::ALL)
+/// Fields of an instance, as an entry of the list. They are read as they are written, so those that are not asked for cost
+/// nothing.
+pub(super) struct Listed<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) instance: &'a Instance,
+    pub(super) moment: Moment,
+    pub(super) fields: ProgramFields,
 }
 
-/// The same with some fields only. The others may be anything: those that take a while are left out.
-pub(super) fn part_of_program(shared: &Shared, instance: &Instance, now: Time, fields: ProgramFields) -> api::Program {
-    let program = instance.program();
-    let pid = instance.run().and_then(|run| shared.children.borrow().pid_of(run));
-    let began = instance.run_began();
-    let if_asked = |field, text: &str| if fields.has(field) { text.to_owned() } else { String::new() };
-    let group = program.groups.first().unwrap_or(&program.name);
-    api::Program {
-        name: if_asked(ProgramField::Name, instance.name()),
-        program: if_asked(ProgramField::Program, &program.name),
-        group: if_asked(ProgramField::Group, group),
-        goal: goal(instance.goal()),
-        state: state(instance.state()),
-        code: u16::from(instance.state().code()),
-        ready: ready(instance),
-        health: health(instance),
-        status: instance
-            .run()
-            .filter(|_| fields.has(ProgramField::Status))
-            .and_then(|run| shared.children.borrow().announced(run)?.status.clone()),
-        pid: pid.filter(|_| began.is_some()),
-        run: instance.last_run().map(|run| run.0),
-        started_at: began.map(|at| date(shared, at)),
-        uptime: began.map(|at| now.since(at).as_secs_f64()),
-        failures: instance.failures(now),
-        startretries: retries(instance),
-        next_start_at: fields.has(ProgramField::NextStartAt).then(|| next_start(shared, instance)).flatten(),
-        exit: instance.past().next_back().filter(|_| fields.has(ProgramField::Exit)).map(exit),
-        waiting_for: match fields.has(ProgramField::WaitingFor) {
-            true => shared.supervisor.borrow().waiting_for(instance.id(), now),
-            false => Vec::new(),
-        },
-        waits_in_vain: fields.has(ProgramField::WaitsInVain) && shared.supervisor.borrow().waits_in_vain(instance.id()),
-        awaits_client: instance.awaits_contact(),
-        autostart: program.autostart,
-        priority: program.priority,
-        description: match fields.has(ProgramField::Description) {
-            true => describe(shared, instance, now),
-            false => String::new(),
-        },
-        phase: instance.phase().map(|hook| hook.name().to_owned()),
-        rolling: shared.supervisor.borrow().rolling(instance.id()).map(rolling),
-        old_process: instance.has_old_process(),
-        next_due: next_due(shared, instance).map(api::Timestamp::from_unix_ms),
-        stopped_by: suspended_by(shared, instance).map(|signal| signal.to_string()),
+/// Under the names and in the types of [`api::Program`], which clients read.
+impl Serialize for Listed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for field in self.fields.iter() {
+            map.serialize_key(field.name())?;
+            self.write(field, &mut map)?;
+        }
+        map.end()
+    }
+}
+
+impl Listed<'_> {
+    fn write<M: SerializeMap>(&self, field: ProgramField, map: &mut M) -> Result<(), M::Error> {
+        let Listed { shared, instance, moment, .. } = *self;
+        let (program, now) = (instance.program(), moment.now);
+        let date = |at| api::Timestamp::from(moment.date(at));
+        match field {
+            ProgramField::Name => map.serialize_value(instance.name()),
+            ProgramField::Program => map.serialize_value(&program.name),
+            ProgramField::Group => map.serialize_value(program.groups.first().unwrap_or(&program.name)),
+            ProgramField::Goal => map.serialize_value(&goal(instance.goal())),
+            ProgramField::State => map.serialize_value(&state(instance.state())),
+            ProgramField::Code => map.serialize_value(&instance.state().code()),
+            ProgramField::Ready => map.serialize_value(&ready(instance)),
+            ProgramField::Health => map.serialize_value(&health(instance)),
+            ProgramField::Status => {
+                let children = shared.children.borrow();
+                let announced = instance.run().and_then(|run| children.announced(run));
+                map.serialize_value(&announced.and_then(|announced| announced.status.as_deref()))
+            }
+            ProgramField::Pid => {
+                let run = instance.run().filter(|_| instance.run_began().is_some());
+                map.serialize_value(&run.and_then(|run| shared.children.borrow().pid_of(run)))
+            }
+            ProgramField::Run => map.serialize_value(&instance.last_run().map(|run| run.0)),
+            ProgramField::StartedAt => map.serialize_value(&instance.run_began().map(date)),
+            ProgramField::Uptime => {
+                map.serialize_value(&instance.run_began().map(|began| now.since(began).as_secs_f64()))
+            }
+            ProgramField::Failures => map.serialize_value(&instance.failures(now)),
+            ProgramField::Startretries => map.serialize_value(&program.restart.retries()),
+            ProgramField::NextStartAt => map.serialize_value(&next_start(shared, instance, moment)),
+            ProgramField::Exit => map.serialize_value(&instance.past().next_back().map(exit)),
+            ProgramField::WaitingFor => {
+                map.serialize_value(&shared.supervisor.borrow().waiting_for(instance.id(), now))
+            }
+            ProgramField::WaitsInVain => map.serialize_value(&shared.supervisor.borrow().waits_in_vain(instance.id())),
+            ProgramField::AwaitsClient => map.serialize_value(&instance.awaits_contact()),
+            ProgramField::Autostart => map.serialize_value(&program.autostart),
+            ProgramField::Priority => map.serialize_value(&program.priority),
+            ProgramField::Description => map.serialize_value(&Text(Description { shared, instance, now })),
+            ProgramField::Phase => map.serialize_value(&instance.phase().map(|hook| hook.name())),
+            ProgramField::Rolling => {
+                map.serialize_value(&shared.supervisor.borrow().rolling(instance.id()).map(rolling))
+            }
+            ProgramField::OldProcess => map.serialize_value(&instance.has_old_process()),
+            ProgramField::NextDue => map.serialize_value(&next_due(shared, instance).map(api::Timestamp::from_unix_ms)),
+            ProgramField::StoppedBy => map.serialize_value(&suspended_by(shared, instance).map(Text)),
+        }
+    }
+}
+
+/// A value that is displayed into its string.
+struct Text<T>(T);
+
+impl<T: fmt::Display> Serialize for Text<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
     }
 }
 
@@ -78,14 +111,16 @@ fn rolling(Progress { step, of, is_queued }: Progress) -> api::RollingProgress {
 }
 
 /// When its next run starts, if that is known: after a delay, or at a time of its schedule.
-fn next_start(shared: &Shared, instance: &Instance) -> Option<api::Timestamp> {
-    let is_idle = instance.awaits_time() || matches!(instance.state(), State::Exited | State::Fatal);
-    let due = next_due(shared, instance).filter(|_| is_idle).map(api::Timestamp::from_unix_ms);
-    instance.next_start().map(|at| date(shared, at)).or(due)
+fn next_start(shared: &Shared, instance: &Instance, moment: Moment) -> Option<api::Timestamp> {
+    let due = || {
+        let is_idle = instance.awaits_time() || matches!(instance.state(), State::Exited | State::Fatal);
+        next_due(shared, instance).filter(|_| is_idle).map(api::Timestamp::from_unix_ms)
+    };
+    instance.next_start().map(|at| moment.date(at).into()).or_else(due)
 }
 
-fn health(instance: &Instance) -> Option<String> {
-    (!instance.spec().probes.is_empty() && instance.is_live()).then(|| health_word(instance.health()).to_owned())
+fn health(instance: &Instance) -> Option<&'static str> {
+    (!instance.spec().probes.is_empty() && instance.is_live()).then(|| health_word(instance.health()))
 }
 
 pub(super) fn health_word(health: Health) -> &'static str {
@@ -96,14 +131,23 @@ pub(super) fn health_word(health: Health) -> &'static str {
     }
 }
 
-/// An instance with all details.
-pub(super) fn detail(shared: &Shared, instance: &Instance, now: Time, reader: Reader) -> api::ProgramDetail {
+/// An instance with all details, as [`api::ProgramDetail`].
+#[derive(Serialize)]
+pub(super) struct Detail<'a> {
+    #[serde(flatten)]
+    program: Listed<'a>,
+    configuration: serde_json::Value,
+    runs: Vec<api::Run>,
+}
+
+pub(super) fn detail<'a>(shared: &'a Shared, instance: &'a Instance, reader: Reader) -> Detail<'a> {
+    let moment = shared.clock.read();
     let current = instance.run_began().zip(instance.run()).map(|(began, run)| api::Run {
         run: run.0,
         pid: shared.children.borrow().pid_of(run),
-        started_at: date(shared, began),
+        started_at: moment.date(began).into(),
         ended_at: None,
-        uptime: now.since(began).as_secs_f64(),
+        uptime: moment.now.since(began).as_secs_f64(),
         exit: None,
         ended_by: None,
         cause: None,
@@ -116,8 +160,8 @@ pub(super) fn detail(shared: &Shared, instance: &Instance, now: Time, reader: Re
         hooks: Vec::new(),
     });
     let past = instance.past().rev().map(|past| runs::past_run(shared, instance, past));
-    api::ProgramDetail {
-        program: program(shared, instance, now),
+    Detail {
+        program: Listed { shared, instance, moment, fields: ProgramFields::ALL },
         configuration: muster_load::effective_config::configuration(instance, &shared.configuration.in_force(), reader),
         runs: current.into_iter().chain(past).collect(),
     }
@@ -174,10 +218,6 @@ pub(super) fn exit_info(end: &RunEnd, success: bool) -> api::ExitInfo {
         RunEnd::MainLost | RunEnd::NotSpawned(_) => (None, None),
     };
     api::ExitInfo { code, signal, success, reason: end.to_string() }
-}
-
-fn retries(instance: &Instance) -> Option<u32> {
-    instance.program().restart.retries()
 }
 
 fn why_not_ready(shared: &Shared, instance: &Instance, now: Time) -> String {

@@ -10,7 +10,8 @@ use muster_core::{Instance, PastRun, Progress, StopCause, Supervisor, Time};
 use muster_spec::{Exit, Hook, RunEnd, RunId, Signal, Span, SpawnStep, State};
 
 use super::runs::{FAULTS, cause_words, past_run};
-use super::{date, program, suspended_by};
+use super::{date, goal, next_start, state, suspended_by};
+use crate::describe::describe;
 use crate::exit_evidence::OutOfMemory;
 use crate::operations::schedule::next_due_in_words;
 use crate::shared::Shared;
@@ -21,7 +22,7 @@ const BEFORE: usize = 3;
 /// The explanation of one instance. `core` says what became of the core of a run that crashed.
 pub(crate) fn why(shared: &Shared, instance: &Instance, core: Option<(RunId, String)>, now: Time) -> api::Why {
     let supervisor = shared.supervisor.borrow();
-    let program = program(shared, instance, now);
+    let description = describe(shared, instance, now);
     let due = next_due_in_words(shared, instance, now);
     let next = due
         .filter(|_| waits(instance))
@@ -46,14 +47,14 @@ pub(crate) fn why(shared: &Shared, instance: &Instance, core: Option<(RunId, Str
     }));
     story.push(format!("next: {next}"));
     api::Why {
-        name: program.name,
-        state: program.state,
-        goal: program.goal,
-        summary: format!("{} is {}: {}", instance.name(), instance.state(), program.description),
+        name: instance.name().to_owned(),
+        state: state(instance.state()),
+        goal: goal(instance.goal()),
+        summary: format!("{} is {}: {description}", instance.name(), instance.state()),
         story,
         next,
-        next_start_at: program.next_start_at,
-        waiting_for: program.waiting_for,
+        next_start_at: next_start(shared, instance, shared.clock.read()),
+        waiting_for: supervisor.waiting_for(instance.id(), now),
         run: last.map(|past| past_run(shared, instance, past)),
         earlier: ended.map(|past| past_run(shared, instance, past)).collect(),
     }

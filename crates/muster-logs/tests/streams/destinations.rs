@@ -2,75 +2,19 @@
 //! sequences.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use muster_logs::{Console, Consoles, Logs, Source};
-use muster_spec::{InstanceSpec, OutputSpec, PerStream, ProcessSpec, Rotation, RunId, Sink, SyslogSpec, Target};
+use muster_logs::Source;
+use muster_spec::{Hook, OutputSpec, PerStream, Rotation, RunId, Sink, Target};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::scene::{Scene, instance};
 
 fn to(path: &str) -> Target {
     Target::Capture(vec![Sink::Descriptor(PathBuf::from(path))])
-}
-
-fn instance(name: &str, output: OutputSpec) -> InstanceSpec {
-    InstanceSpec {
-        name: name.to_owned(),
-        index: 0,
-        process: ProcessSpec::of(vec!["true".to_owned()]),
-        output: output.into(),
-        ready: None,
-        start_timeout: InstanceSpec::START_TIMEOUT,
-        watchdog: None,
-        memory_max: None,
-        variable_files: std::sync::Arc::default(),
-        probes: Vec::new(),
-        hooks: muster_spec::Hooks::default(),
-    }
-}
-
-/// The log threads, and the other ends of both descriptors.
-struct Scene {
-    logs: Logs,
-    ends: [File; 2],
-}
-
-impl Scene {
-    fn new() -> Scene {
-        let console = |name| {
-            let (reading, writing) = muster_sys::fd::output_pipe().expect("it works on every machine");
-            (Console::start(name, writing).expect("it works on every machine"), File::from(reading))
-        };
-        let ((stdout, out), (stderr, err)) = (console("out"), console("err"));
-        let logs = Logs::start(Consoles { stdout, stderr, own_log: None, own_syslog: None }, SyslogSpec::default())
-            .expect("it works on every machine");
-        Scene { logs, ends: [out, err] }
-    }
-
-    /// The writing end of a stream of a run.
-    fn open(&self, spec: &InstanceSpec, run: u64, source: Source) -> File {
-        let sinks = source.target(&spec.output).expect("it works on every machine").sinks();
-        let pipe = self.logs.open_pipe(RunId(run), spec, source, sinks, None).expect("it works on every machine");
-        self.logs.bind(pipe.reading, None);
-        File::from(pipe.writing)
-    }
-
-    /// Waits until this was written to a descriptor, and nothing else.
-    fn expect(&mut self, end: usize, expected: &[u8]) {
-        let (mut read, began) = (Vec::new(), Instant::now());
-        while read.len() < expected.len() {
-            assert!(began.elapsed() < Duration::from_secs(40), "{:?}", String::from_utf8_lossy(&read));
-            let mut buffer = vec![0; 4096];
-            match self.ends[end].read(&mut buffer) {
-                Ok(count) => read.extend_from_slice(&buffer[..count]),
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    std::thread::sleep(Duration::from_millis(2));
-                }
-                Err(error) => panic!("{error}"),
-            }
-        }
-        assert_eq!(String::from_utf8_lossy(&read), String::from_utf8_lossy(expected));
-    }
 }
 
 #[test]
@@ -116,7 +60,7 @@ fn a_descriptor_that_was_not_inherited_is_not_written_to() {
         assert!(began.elapsed() < Duration::from_secs(40), "memory has it");
         std::thread::sleep(Duration::from_millis(2));
     }
-    assert_eq!(muster_sys::fd::readable(std::os::fd::AsFd::as_fd(&reading)).unwrap(), 0);
+    assert_eq!(muster_sys::fd::readable(reading.as_fd()).unwrap(), 0);
     let other = instance("other", OutputSpec { stdout: to("/dev/stdout"), stderr: None, ..OutputSpec::default() });
     scene.open(&other, 2, Source::Stdout).write_all(b"x").unwrap();
     scene.expect(0, b"x");
@@ -141,6 +85,28 @@ fn sequences_are_removed_from_one_stream_before_anything_sees_them() {
     scene.expect(0, b"red\n");
     drop(stdout);
     scene.expect(0, b"\x1b[0");
+}
+
+#[test]
+fn the_oldest_of_too_many_runs_is_no_longer_read_also_among_those_of_hooks() {
+    let mut scene = Scene::new();
+    let web = instance("web", OutputSpec { stdout: to("/dev/stdout"), stderr: None, ..OutputSpec::default() });
+    // Other processes hold what the hooks of five runs wrote to. Their numbers are higher than that of any run.
+    let numbers = (1..=5).map(|run| Hook::PostStop.output_of(RunId(run)).0);
+    let left: Vec<File> = numbers.map(|number| scene.open(&web, number, Source::Stdout)).collect();
+    let mut main = scene.open(&web, 6, Source::Stdout);
+    let is_closed = |end: &File| {
+        let mut polled = [PollFd::new(end.as_fd(), PollFlags::empty())];
+        poll(&mut polled, PollTimeout::ZERO).unwrap() == 1
+    };
+    let began = Instant::now();
+    while !is_closed(&left[0]) {
+        assert!(began.elapsed() < Duration::from_secs(40), "{:?}", left.iter().map(is_closed).collect::<Vec<_>>());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    main.write_all(b"new").unwrap();
+    scene.expect(0, b"new");
+    assert!(!left[1..].iter().any(is_closed));
 }
 
 #[test]

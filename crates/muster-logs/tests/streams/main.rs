@@ -1,0 +1,5 @@
+//! The log threads without a daemon.
+
+mod destinations;
+mod scene;
+mod two_threads;
