@@ -140,6 +140,9 @@ impl<'a> Daemon<'a> {
         }
         let configuration = scene.configuration(count, &[&sleeper, &path], &defaults);
         let mut text = std::fs::read_to_string(&configuration).expect("it was just written");
+        if matches!(under, Under::Callgrind { .. }) {
+            text = one_after_the_other(&text, count);
+        }
         text.push_str(&format!("[program.lines]\ncommand = [\"cat\", {lines:?}]\n"));
         std::fs::write(&configuration, text).expect("the test directory is writable");
 
@@ -249,6 +252,16 @@ impl<'a> Daemon<'a> {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+/// Each program depends on the one before: they start and stop one at a time. What many at once cost depends on how many of their
+/// exits the daemon sees together.
+fn one_after_the_other(text: &str, count: usize) -> String {
+    (1..count).fold(text.to_owned(), |text, number| {
+        let before = format!("depends_on = [\"p{:04}\"]\n", number - 1);
+        let table = format!("[program.p{number:04}]\n");
+        text.replacen(&table, &format!("{table}{before}"), 1)
+    })
 }
 
 impl Under {
