@@ -278,7 +278,7 @@ async fn run(
     let (orders, received) = mpsc::channel(ORDERS);
     let kept = (configuration, state);
     let shared = Rc::new(Shared::new(clocks, supervisor, children, kept, (access, servers), orders, own_log));
-    shared.configuration.in_force.borrow_mut().notifiers.clone_from(&notifiers);
+    shared.configuration.in_force_mut().notifiers.clone_from(&notifiers);
     shared.notifiers.adopt(&notifiers, |_| true);
     let listeners = Listeners::start(&shared, socket, opened);
     spawn_beside(&shared.loop_turns, reload::watch::watch(Rc::clone(&shared)));

@@ -3,28 +3,34 @@
 //! Only state: [`crate::reload`] reads and replaces it, connections show it.
 
 pub(crate) mod look;
+mod rendered;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use muster_access::Access;
 use muster_config::{Disguises, LookedAt};
+use muster_core::Instance;
 use muster_listen::tls::Servers;
 use muster_load::auto_logs::AutoLogs;
 use muster_load::in_force::InForce;
+use muster_load::secrets::Reader;
 use muster_spec::{ControlSpec, DaemonSpec, Scales, SourceSpec, Spec};
+use serde_json::value::RawValue;
 use tokio::sync::{Mutex, Notify};
 
 use self::look::{Look, look};
+use self::rendered::Rendered;
 
 /// The configuration: where it comes from, and the active one.
 pub(crate) struct Configuration {
     pub(crate) paths: Vec<PathBuf>,
     /// The servers that further parts of it come from.
     pub(crate) sources: Rc<muster_sources::Sources>,
-    pub(crate) in_force: RefCell<InForce>,
+    in_force: RefCell<InForce>,
+    rendered: Rendered,
     /// The configuration that was read last, if it is to become active group by group.
     pub(crate) pending: RefCell<Option<New>>,
     /// Every file and directory that reading depends on, as it was at the last reading.
@@ -120,6 +126,7 @@ impl Configuration {
             paths: sources.paths,
             sources: Rc::new(followed),
             in_force: RefCell::new(in_force),
+            rendered: Rendered::default(),
             pending: RefCell::default(),
             looks: RefCell::new(sources.looks),
             scales: RefCell::new(scales),
@@ -141,7 +148,18 @@ impl Configuration {
     }
 
     /// The active configuration. The borrow must not be held over an await.
-    pub(crate) fn in_force(&self) -> std::cell::Ref<'_, InForce> {
+    pub(crate) fn in_force(&self) -> Ref<'_, InForce> {
         self.in_force.borrow()
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn in_force_mut(&self) -> RefMut<'_, InForce> {
+        self.rendered.forget();
+        self.in_force.borrow_mut()
+    }
+
+    /// The effective configuration of an instance as JSON, as this reader may see it.
+    pub(crate) fn rendered(&self, instance: &Instance, reader: Reader) -> Result<Rc<RawValue>, serde_json::Error> {
+        self.rendered.of(instance, &self.in_force(), reader)
     }
 }

@@ -81,7 +81,7 @@ pub(crate) fn put_in_force(shared: &Shared, (request, by): (RequestId, Option<Pr
     let New { spec, files, disguises, access, servers, mut scales, restarts_all } = new;
     if !shared.supervisor.borrow().is_shutting_down() {
         shared.configuration.is_restarting.set(restarts_all || shared.configuration.is_restarting.get());
-        let mut in_force = shared.configuration.in_force.borrow_mut();
+        let mut in_force = shared.configuration.in_force_mut();
         daemon::take(&mut in_force, &spec);
         if restarts_all {
             daemon::take_again(&mut in_force.daemon, &spec.daemon);

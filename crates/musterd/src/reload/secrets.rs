@@ -80,7 +80,7 @@ async fn read_again(shared: &Rc<Shared>) -> Vec<Look> {
     match read {
         Ok(None) => {}
         Ok(Some((new, access, servers))) => {
-            let mut in_force = shared.configuration.in_force.borrow_mut();
+            let mut in_force = shared.configuration.in_force_mut();
             in_force.control.listeners = new.listeners;
             in_force.control.identities = new.identities;
             drop(in_force);

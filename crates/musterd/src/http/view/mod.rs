@@ -13,7 +13,7 @@ use muster_core::{Health, Instance, LeftBehind, PastRun, Progress, Time};
 use muster_load::secrets::Reader;
 use muster_spec::{Goal, RunEnd, RunId, Signal, State};
 use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
+use serde::ser::{Error, SerializeMap, Serializer};
 
 use crate::clock::Moment;
 use crate::describe::{Description, describe, ready};
@@ -136,8 +136,22 @@ pub(super) fn health_word(health: Health) -> &'static str {
 pub(super) struct Detail<'a> {
     #[serde(flatten)]
     program: Listed<'a>,
-    configuration: serde_json::Value,
+    configuration: Configuration<'a>,
     runs: Vec<api::Run>,
+}
+
+/// Its effective configuration.
+struct Configuration<'a> {
+    shared: &'a Shared,
+    instance: &'a Instance,
+    reader: Reader,
+}
+
+impl Serialize for Configuration<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Configuration { shared, instance, reader } = *self;
+        shared.configuration.rendered(instance, reader).map_err(Error::custom)?.serialize(serializer)
+    }
 }
 
 pub(super) fn detail<'a>(shared: &'a Shared, instance: &'a Instance, reader: Reader) -> Detail<'a> {
@@ -162,7 +176,7 @@ pub(super) fn detail<'a>(shared: &'a Shared, instance: &'a Instance, reader: Rea
     let past = instance.past().rev().map(|past| runs::past_run(shared, instance, past));
     Detail {
         program: Listed { shared, instance, moment, fields: ProgramFields::ALL },
-        configuration: muster_load::effective_config::configuration(instance, &shared.configuration.in_force(), reader),
+        configuration: Configuration { shared, instance, reader },
         runs: current.into_iter().chain(past).collect(),
     }
 }

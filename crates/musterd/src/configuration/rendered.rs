@@ -1,0 +1,68 @@
+//! The effective configurations of the instances that were asked for last, as JSON: a client that polls an instance would otherwise
+//! have the same text made again each time.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use muster_core::Instance;
+use muster_load::effective_config;
+use muster_load::in_force::InForce;
+use muster_load::secrets::Reader;
+use muster_spec::{InstanceSpec, ProgramSpec};
+use serde_json::value::{RawValue, to_raw_value};
+
+/// How many are kept.
+const MOST: usize = 32;
+
+/// The longest text that is kept, in bytes. With the defaults it is 1.7 KB.
+const LONGEST: usize = 16 << 10;
+
+/// The texts that are kept, the latest first.
+#[derive(Default)]
+pub(crate) struct Rendered(RefCell<VecDeque<Text>>);
+
+/// A text and everything that it depends on besides the secrets in force. The references keep their objects, so that no other
+/// object can have the same address.
+struct Text {
+    program: Arc<ProgramSpec>,
+    instance: Arc<InstanceSpec>,
+    reader: Reader,
+    json: Rc<RawValue>,
+}
+
+impl Text {
+    fn is_of(&self, instance: &Instance, reader: Reader) -> bool {
+        Arc::ptr_eq(&self.program, instance.program())
+            && Arc::ptr_eq(&self.instance, instance.spec())
+            && self.reader == reader
+    }
+}
+
+impl Rendered {
+    /// The configuration of this instance, as this reader may see it.
+    pub(super) fn of(
+        &self,
+        instance: &Instance,
+        in_force: &InForce,
+        reader: Reader,
+    ) -> Result<Rc<RawValue>, serde_json::Error> {
+        let mut kept = self.0.borrow_mut();
+        if let Some(text) = kept.iter().find(|text| text.is_of(instance, reader)) {
+            return Ok(Rc::clone(&text.json));
+        }
+        let json: Rc<RawValue> = to_raw_value(&effective_config::configuration(instance, in_force, reader))?.into();
+        if json.get().len() <= LONGEST {
+            kept.truncate(MOST - 1);
+            let (program, instance) = (Arc::clone(instance.program()), Arc::clone(instance.spec()));
+            kept.push_front(Text { program, instance, reader, json: Rc::clone(&json) });
+        }
+        Ok(json)
+    }
+
+    /// Forgets all: secrets may be others.
+    pub(super) fn forget(&self) {
+        self.0.take();
+    }
+}
