@@ -32,9 +32,14 @@ for flag in force-frame-pointers=yes link-arg=-fuse-ld=lld "link-arg=-B$(rustc -
     link-arg=-Wl,--icf=all link-arg=-Wl,-z,pack-relative-relocs; do
     CARGO_ENCODED_RUSTFLAGS=$CARGO_ENCODED_RUSTFLAGS$separator-C$flag
 done
+if [ -n "${MUSTER_SYMBOLS:-}" ]; then
+    CARGO_ENCODED_RUSTFLAGS=$CARGO_ENCODED_RUSTFLAGS$separator-Cstrip=none
+fi
 export CARGO_ENCODED_RUSTFLAGS
 export CARGO_INCREMENTAL=0
-export "CARGO_TARGET_${upper}_LINKER=$compiler" "CC_$lower=$compiler" "AR_$lower=$arch-linux-gnu-ar"
+# Which calls the compiler. By the end of its name rustc knows what arguments it takes.
+export MUSTER_COMPILER="$compiler" "CARGO_TARGET_${upper}_LINKER=$root/packaging/link-gcc.sh"
+export "CC_$lower=$compiler" "AR_$lower=$arch-linux-gnu-ar"
 # The C in TLS's cryptography uses no library, so the headers of glibc do, without its fortified functions.
 export "CFLAGS_$lower=-U_FORTIFY_SOURCE -ffile-prefix-map=$root=/muster -ffile-prefix-map=$cargo_home=/cargo -ffile-prefix-map=$build_dir=/target"
 

@@ -68,3 +68,26 @@ fn pages_that_only_a_start_or_a_reload_needed_are_released() {
     wait_until("what the reload needed is released", || daemon.memory("RssFile") < SMALL);
     daemon.finish();
 }
+
+/// The size of the main thread's stack and what is resident of it, in kB.
+fn stack(daemon: &Daemon) -> (u64, u64) {
+    let path = format!("/proc/{}/smaps", daemon.pid());
+    let smaps = std::fs::read_to_string(path).expect("the daemon is running");
+    let of_stack = smaps.split_once("[stack]").map(|(_, rest)| rest).unwrap_or_default();
+    let number = |key: &str| {
+        let line = of_stack.lines().find_map(|line| line.strip_prefix(key));
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()
+    };
+    (number("Size:"), number("Rss:"))
+}
+
+#[test]
+fn the_stack_that_only_a_start_needed_is_released() {
+    let mut daemon = many(0).launch();
+    daemon.log.wait_for_program("round0", "running");
+    wait_until("much less is resident than was used", || {
+        let (used, resident) = stack(&daemon);
+        resident > 0 && resident + 64 < used
+    });
+    daemon.finish();
+}

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use muster_spec::{InstanceId, OnFailure, ProgramSpec, RunId, State};
+use muster_spec::{ByRun, InstanceId, OnFailure, ProgramSpec, RunId, State};
 
 pub use self::checkpoint::Checkpoint;
 use crate::batch::{Batches, Purpose};
@@ -68,7 +68,7 @@ pub struct Supervisor {
     /// Number of instances that are no longer configured and are kept until their last process is gone.
     leaving: usize,
     names: HashMap<String, InstanceId>,
-    runs: HashMap<RunId, InstanceId>,
+    runs: ByRun<InstanceId>,
     deadlines: BTreeSet<(Time, InstanceId)>,
     armed: Vec<Option<Time>>,
     live: usize,
@@ -114,7 +114,7 @@ impl Supervisor {
             leaving: 0,
             batches: Batches::default(),
             instances,
-            runs: HashMap::new(),
+            runs: ByRun::default(),
             deadlines: BTreeSet::new(),
             live: 0,
             starting: 0,

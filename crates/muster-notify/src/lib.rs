@@ -9,7 +9,6 @@
 mod home;
 mod message;
 
-use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -18,7 +17,7 @@ use std::time::Duration;
 
 use muster_core::Input;
 use muster_logs::ReadyMatcher;
-use muster_spec::{InstanceSpec, ReadySpec, RunId};
+use muster_spec::{ByRun, InstanceSpec, ReadySpec, RunId};
 use muster_sys::async_fd::Watched;
 use muster_sys::notify::{NotifySocket, Received};
 use muster_sys::pollset::PollSet;
@@ -80,14 +79,14 @@ struct Notifier {
 pub struct Notify {
     home: Home,
     set: Rc<Watched<PollSet>>,
-    notifiers: HashMap<RunId, Notifier>,
+    notifiers: ByRun<Notifier>,
     limits: Limits,
 }
 
 impl Notify {
     /// `unique` distinguishes this daemon from all others.
     pub fn new(control_socket: Option<&Path>, unique: String, set: Rc<Watched<PollSet>>, limits: Limits) -> Notify {
-        Notify { home: Home::new(control_socket, unique), set, notifiers: HashMap::new(), limits }
+        Notify { home: Home::new(control_socket, unique), set, notifiers: ByRun::default(), limits }
     }
 
     /// Opens the socket or pipe that this run needs.

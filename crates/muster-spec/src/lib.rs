@@ -6,6 +6,7 @@
 
 mod address;
 pub mod arrange;
+mod by_run;
 mod exit;
 mod listen;
 mod name;
@@ -20,6 +21,7 @@ mod tls;
 mod words;
 
 pub use address::{Authority, BadAddress, HostPort, Url};
+pub use by_run::{ByRun, Counted};
 pub use exit::*;
 pub use listen::*;
 pub use name::*;

@@ -129,7 +129,14 @@ impl fmt::Display for Uptime {
             1 => f.write_str("1 day, ")?,
             days => write!(f, "{days} days, ")?,
         }
-        write!(f, "{}:{:02}:{:02}", seconds / 3600 % 24, seconds / 60 % 60, seconds % 60)
+        // In one piece: a list of a thousand programs has a thousand of them.
+        let mut text = *b"00:00:00";
+        for (place, number) in [(0, seconds / 3600 % 24), (3, seconds / 60 % 60), (6, seconds % 60)] {
+            text[place] += (number / 10) as u8;
+            text[place + 1] += (number % 10) as u8;
+        }
+        let text = if text[0] == b'0' { &text[1..] } else { &text[..] };
+        f.write_str(str::from_utf8(text).unwrap_or_default())
     }
 }
 

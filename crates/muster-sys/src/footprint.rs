@@ -23,6 +23,9 @@ static RELEASED_AT: Mutex<Option<Instant>> = Mutex::new(None);
 /// A thread that comes to rest so long after the main thread has done other work.
 const RELATED: Duration = Duration::from_secs(1);
 
+/// How much of the main thread's stack is released.
+const DEEPEST: usize = 96 << 10;
+
 thread_local! {
     /// How often they had been when this thread rested last.
     static KNOWN: Cell<u32> = const { Cell::new(0) };
@@ -78,7 +81,26 @@ fn release() {
     heap::purge(1);
     *RELEASED_AT.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     RELEASED.fetch_add(1, Ordering::Relaxed);
+    release_stack();
     release_executable();
+}
+
+/// Releases what the main thread's stack has below this function: that of a start is deeper than that of later work.
+#[cold]
+#[inline(never)]
+fn release_stack() {
+    // SAFETY: asks only.
+    if unsafe { libc::gettid() != libc::getpid() } {
+        return;
+    }
+    let frame = 0_u8;
+    let page = page_size();
+    // One whole page remains for what is called from here.
+    let end = (std::hint::black_box(&raw const frame) as usize / page - 1) * page;
+    let size = DEEPEST / page * page;
+    // SAFETY: nothing below is in use. The kernel makes the first thread's stack 128 KiB larger than what it begins with, and keeps
+    // 1 MiB below it free of other mappings; another thread's stack may have one right below. It may be refused, and then they stay.
+    unsafe { libc::madvise((end - size) as *mut c_void, size, libc::MADV_DONTNEED) };
 }
 
 /// Releases the code and the read-only data of the executable and of its libraries.

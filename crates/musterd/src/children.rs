@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 use muster_core::{Input, program::HISTORY};
 use muster_logs::Logs;
 use muster_secrets::{Home, Prepared, RunDirectory};
-use muster_spec::{Exit, InstanceSpec, ProcessSpec, RunId, Signal, SpawnError, SpawnStep};
+use muster_spec::{ByRun, Exit, InstanceSpec, ProcessSpec, RunId, Signal, SpawnError, SpawnStep};
 use muster_sys::async_fd::Watched;
 use muster_sys::pollset::PollSet;
 use muster_sys::reap::{Look, Reaped, next_change};
@@ -95,7 +95,7 @@ pub(crate) struct Children {
     logs: Logs,
     statuses: Rc<Watched<PollSet>>,
     /// Boxed, as the map has room for up to twice as many.
-    children: HashMap<RunId, Box<Child>>,
+    children: ByRun<Box<Child>>,
     /// New runs whose status has to be readable before the loop waits for it.
     unawaited: Vec<RunId>,
     /// Our children that are the main process of a run, or an ancestor of it.
@@ -144,7 +144,7 @@ impl Children {
             trees,
             logs,
             statuses,
-            children: HashMap::new(),
+            children: ByRun::default(),
             unawaited: Vec::new(),
             runs: HashMap::new(),
             has_mains: false,

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use cgroup::Cgroups;
-use muster_spec::{Rlimit, RunId, Signal};
+use muster_spec::{ByRun, Rlimit, RunId, Signal};
 use owner::Owner;
 use proc::Proc;
 use tag::Tags;
@@ -97,7 +97,7 @@ pub struct Trees {
     with_pidfds: bool,
     cgroups: Cgroups,
     /// Boxed, as the map has room for up to twice as many.
-    runs: HashMap<RunId, Box<Run>>,
+    runs: ByRun<Box<Run>>,
     /// Those of them that are over, and of which processes are kept.
     disowned: Vec<RunId>,
     /// Runs by the pid of their main process, which stays their session's number after its exit.
@@ -155,7 +155,7 @@ impl Trees {
             proc,
             with_pidfds: pidfd::works(),
             cgroups: Cgroups::new(),
-            runs: HashMap::new(),
+            runs: ByRun::default(),
             disowned: Vec::new(),
             leaders: HashMap::new(),
             markers: HashMap::new(),

@@ -66,3 +66,45 @@ impl Rendered {
         self.0.take();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use muster_core::{Settings, Supervisor};
+
+    use super::*;
+
+    /// The active configuration of these programs.
+    fn active(text: &str) -> (Supervisor, InForce) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("muster.toml");
+        std::fs::write(&path, text).unwrap();
+        let loaded = muster_load::check::load(&[path], &muster_load::config_files::open);
+        let spec = loaded.spec.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics));
+        let supervisor = Supervisor::new(Settings::DEFAULT, &spec.programs, 1);
+        (supervisor, InForce::new(spec.daemon, spec.control, Vec::new(), loaded.disguises))
+    }
+
+    #[test]
+    fn a_text_is_made_once_for_each_reader() {
+        let (supervisor, in_force) = active("[program.web]\ncommand = [\"web\", \"--password\", \"hunter2\"]");
+        let (rendered, instance) = (Rendered::default(), &supervisor.snapshot()[0]);
+        let of = |reader| rendered.of(instance, &in_force, reader).unwrap();
+        let all = [of(Reader::Control), of(Reader::Look), of(Reader::Control), of(Reader::Look)];
+        assert!(Rc::ptr_eq(&all[0], &all[2]) && Rc::ptr_eq(&all[1], &all[3]));
+        assert_eq!([&all[0], &all[1]].map(|text| text.get().contains("hunter2")), [true, false]);
+        rendered.forget();
+        assert!(!Rc::ptr_eq(&all[0], &of(Reader::Control)));
+    }
+
+    #[test]
+    fn few_texts_are_kept_and_no_long_ones() {
+        let many: String = (0..MOST + 5).map(|number| format!("[program.p{number}]\ncommand = \"web\"\n")).collect();
+        let (supervisor, in_force) = active(&(many + &format!("[program.z]\ncommand = [\"{}\"]", "x".repeat(LONGEST))));
+        let rendered = Rendered::default();
+        for instance in supervisor.snapshot() {
+            rendered.of(instance, &in_force, Reader::Control).unwrap();
+        }
+        let kept = rendered.0.borrow();
+        assert!(kept.len() == MOST && kept.iter().all(|text| text.program.name != "z"), "{} texts", kept.len());
+    }
+}
