@@ -45,6 +45,7 @@ fn scenarios<'a>(scene: &'a Scene, with_symbols: &'a Path) -> Vec<Scenario<'a>> 
     };
     let mut all = vec![
         one("size", &[], Box::new(|| executable::size(scene))),
+        one("resident code", &[], Box::new(|| executable::resident(scene))),
         one("idle", &["strace"], Box::new(|| calls::idle(scene))),
         one("boot", &["strace"], Box::new(|| calls::boot(scene))),
         one("commands under callgrind", &["valgrind"], Box::new(|| callgrind::commands(scene, with_symbols))),

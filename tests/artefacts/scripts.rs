@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::engine::repository;
-use crate::{VERSION, Wanted, is_wanted};
+use crate::{VERSION, Wanted, is_wanted, run};
 
 fn read(path: &str) -> String {
     fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -163,4 +163,58 @@ fn two_builds_of_one_commit_give_the_same_bytes() {
     }
     let output = Command::new(repository().join("packaging/reproducible.sh")).output().expect("it can be executed");
     assert!(output.status.success(), "{}", crate::engine::text(&output));
+}
+
+#[test]
+fn functions_are_found_without_their_hashes_unless_they_are_many() {
+    let place = tempfile::tempdir().expect("a temporary directory can be created");
+    let path = |name: &str| place.path().join(name);
+    let hashed = |name: &str, hash: u64| format!("_ZN{}{name}17h{hash:016x}E", name.len());
+    let there = [
+        ("exact", 1),
+        ("exact", 2),
+        ("other", 3),
+        ("twins", 4),
+        ("twins", 5),
+        ("many", 6),
+        ("many", 7),
+        ("many", 8),
+        ("many", 9),
+        ("unnamed", 10),
+    ];
+    let source: String =
+        there.iter().map(|&(name, hash)| format!("void {}(void) {{}}\n", hashed(name, hash))).collect();
+    fs::write(path("a.c"), source).expect("the test directory is writable");
+    let compiled = Command::new("cc").arg("-c").arg(path("a.c")).arg("-o").arg(path("a.o")).status();
+    if !compiled.is_ok_and(|status| status.success()) {
+        crate::engine::skipped("needs a C compiler");
+        return;
+    }
+    let names = [
+        "# a comment".to_owned(),
+        hashed("twins", 0xa),
+        hashed("gone", 0xb),
+        hashed("exact", 2),
+        hashed("many", 0xc),
+        hashed("other", 0xd),
+        "memcpy".to_owned(),
+        hashed("many", 7),
+    ];
+    fs::write(path("functions.txt"), names.join("\n")).expect("the test directory is writable");
+    fs::copy(repository().join("packaging/link-gcc.sh"), path("link-gcc.sh")).expect("the test directory is writable");
+    let compiler =
+        "#!/bin/sh\nfor word in \"$@\"; do case $word in *ordering-file=*) cat \"${word#*file=}\" ;; esac; done\n";
+    fs::write(path("compiler"), compiler).expect("the test directory is writable");
+    run(Command::new("chmod").arg("+x").arg(path("compiler")));
+    let linked =
+        run(Command::new("sh").arg(path("link-gcc.sh")).arg(path("a.o")).env("MUSTER_COMPILER", path("compiler")));
+    let expected = [
+        hashed("twins", 4),
+        hashed("twins", 5),
+        hashed("exact", 2),
+        hashed("other", 3),
+        "memcpy".to_owned(),
+        hashed("many", 7),
+    ];
+    assert_eq!(linked.split_whitespace().collect::<Vec<_>>(), expected);
 }
