@@ -10,6 +10,7 @@ check_arch "$arch"
 
 target=$arch-unknown-linux-musl
 compiler=$arch-linux-gnu-gcc
+need_command "${compiler%gcc}nm" "binutils-$(echo "$arch" | tr _ -)-linux-gnu"
 need_command "$compiler" "gcc-$(echo "$arch" | tr _ -)-linux-gnu"
 auditable=auditable
 if [ "${MUSTER_AUDITABLE:-}" = optional ]; then
@@ -43,6 +44,11 @@ export "CC_$lower=$compiler" "AR_$lower=$arch-linux-gnu-ar"
 # The C in TLS's cryptography uses no library, so the headers of glibc do, without its fortified functions.
 export "CFLAGS_$lower=-U_FORTIFY_SOURCE -ffile-prefix-map=$root=/muster -ffile-prefix-map=$cargo_home=/cargo -ffile-prefix-map=$build_dir=/target"
 
+# Cargo does not know what the linker reads.
+executable=$(static_executable "$arch")
+if [ -e "$executable" ] && [ -n "$(find packaging/functions.txt packaging/link-gcc.sh -newer "$executable")" ]; then
+    cargo clean --quiet --package muster --profile "$profile" --target "$target" --target-dir "$build_dir"
+fi
 # shellcheck disable=SC2086
 cargo $auditable build --locked --profile "$profile" --target "$target" --target-dir "$build_dir" --bin muster
 ls -l "$(static_executable "$arch")"

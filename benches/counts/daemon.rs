@@ -254,8 +254,8 @@ impl<'a> Daemon<'a> {
     }
 }
 
-/// Each program depends on the one before: they start and stop one at a time. What many at once cost depends on how many of their
-/// exits the daemon sees together.
+/// Each program depends on the one before: they start and stop one at a time. The cost of many at once depends on how many of
+/// their exits the daemon sees together.
 fn one_after_the_other(text: &str, count: usize) -> String {
     (1..count).fold(text.to_owned(), |text, number| {
         let before = format!("depends_on = [\"p{:04}\"]\n", number - 1);

@@ -1,7 +1,7 @@
 //! A guard that counts: `cargo bench --bench counts`, or `benches/counts/run`, which also builds what is measured.
 //!
 //! Counts what a static release executable does for each operation: system calls, bytes written, wake-ups, instructions, allocations,
-//! and its size; never time. A count that is more than 3 % above the recorded one in `expected.toml` fails.
+//! its size and its code that is resident at rest; never time. A count that is more than 3 % above the recorded one in `expected.toml` fails.
 //! `MUSTER_BLESS=1` records. `MUSTER_BIN_DIR=DIR` measures other executables; allocations are counted in those built with this
 //! target, if they have symbols. `-- restart idle` measures only what has these words in its name. Needs `strace`, `valgrind` and `cc`.
 

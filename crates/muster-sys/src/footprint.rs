@@ -1,5 +1,5 @@
-//! Releases memory that only the start needed: the code that parsed the command line and the configuration, and its texts; and
-//! free memory whenever much was freed.
+//! Releases memory that only the start needed: the code that parsed the command line and the configuration, its texts, and the
+//! deepest part of the stack; and free memory whenever much was freed.
 //!
 //! A page of an executable is resident once something near it was used, and a static executable contains everything it uses.
 //! Releasing it is harmless: pages that are needed again come from the page cache, a few at a time. The code that runs right
@@ -23,7 +23,7 @@ static RELEASED_AT: Mutex<Option<Instant>> = Mutex::new(None);
 /// A thread that comes to rest so long after the main thread has done other work.
 const RELATED: Duration = Duration::from_secs(1);
 
-/// How much of the main thread's stack is released.
+/// How much of the main thread's stack is released, at most.
 const DEEPEST: usize = 96 << 10;
 
 thread_local! {
@@ -75,7 +75,7 @@ pub fn release_free_memory() {
     }
 }
 
-/// Releases free memory, and the executable's pages.
+/// Releases free memory, the stack that is not in use, and the executable's pages.
 #[cold]
 fn release() {
     heap::purge(1);
@@ -85,7 +85,7 @@ fn release() {
     release_executable();
 }
 
-/// Releases what the main thread's stack has below this function: that of a start is deeper than that of later work.
+/// Releases the main thread's stack below this function, up to [`DEEPEST`]: that of a start is deeper than that of later work.
 #[cold]
 #[inline(never)]
 fn release_stack() {
@@ -99,7 +99,7 @@ fn release_stack() {
     let end = (std::hint::black_box(&raw const frame) as usize / page - 1) * page;
     let size = DEEPEST / page * page;
     // SAFETY: nothing below is in use. The kernel makes the first thread's stack 128 KiB larger than what it begins with, and keeps
-    // 1 MiB below it free of other mappings; another thread's stack may have one right below. It may be refused, and then they stay.
+    // 1 MiB below it free of other mappings; another thread's stack may have one right below. Pages that are not mapped are passed over.
     unsafe { libc::madvise((end - size) as *mut c_void, size, libc::MADV_DONTNEED) };
 }
 

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use muster_core::Instance;
 use muster_load::effective_config;
@@ -13,7 +13,7 @@ use muster_load::secrets::Reader;
 use muster_spec::{InstanceSpec, ProgramSpec};
 use serde_json::value::{RawValue, to_raw_value};
 
-/// How many are kept.
+/// How many are kept: one for each instance and kind of reader.
 const MOST: usize = 32;
 
 /// The longest text that is kept, in bytes. With the defaults it is 1.7 KB.
@@ -23,19 +23,19 @@ const LONGEST: usize = 16 << 10;
 #[derive(Default)]
 pub(crate) struct Rendered(RefCell<VecDeque<Text>>);
 
-/// A text and everything that it depends on besides the secrets in force. The references keep their objects, so that no other
-/// object can have the same address.
+/// A text and everything that it depends on besides the secrets in force. The references keep the addresses of their objects, so that
+/// no other object can have the same.
 struct Text {
-    program: Arc<ProgramSpec>,
-    instance: Arc<InstanceSpec>,
+    program: Weak<ProgramSpec>,
+    instance: Weak<InstanceSpec>,
     reader: Reader,
     json: Rc<RawValue>,
 }
 
 impl Text {
     fn is_of(&self, instance: &Instance, reader: Reader) -> bool {
-        Arc::ptr_eq(&self.program, instance.program())
-            && Arc::ptr_eq(&self.instance, instance.spec())
+        self.program.as_ptr() == Arc::as_ptr(instance.program())
+            && self.instance.as_ptr() == Arc::as_ptr(instance.spec())
             && self.reader == reader
     }
 }
@@ -49,13 +49,16 @@ impl Rendered {
         reader: Reader,
     ) -> Result<Rc<RawValue>, serde_json::Error> {
         let mut kept = self.0.borrow_mut();
-        if let Some(text) = kept.iter().find(|text| text.is_of(instance, reader)) {
-            return Ok(Rc::clone(&text.json));
+        let place = kept.iter().position(|text| text.is_of(instance, reader));
+        if let Some(text) = place.and_then(|place| kept.remove(place)) {
+            let json = Rc::clone(&text.json);
+            kept.push_front(text);
+            return Ok(json);
         }
         let json: Rc<RawValue> = to_raw_value(&effective_config::configuration(instance, in_force, reader))?.into();
         if json.get().len() <= LONGEST {
             kept.truncate(MOST - 1);
-            let (program, instance) = (Arc::clone(instance.program()), Arc::clone(instance.spec()));
+            let (program, instance) = (Arc::downgrade(instance.program()), Arc::downgrade(instance.spec()));
             kept.push_front(Text { program, instance, reader, json: Rc::clone(&json) });
         }
         Ok(json)
@@ -97,14 +100,21 @@ mod tests {
     }
 
     #[test]
-    fn few_texts_are_kept_and_no_long_ones() {
-        let many: String = (0..MOST + 5).map(|number| format!("[program.p{number}]\ncommand = \"web\"\n")).collect();
-        let (supervisor, in_force) = active(&(many + &format!("[program.z]\ncommand = [\"{}\"]", "x".repeat(LONGEST))));
-        let rendered = Rendered::default();
-        for instance in supervisor.snapshot() {
-            rendered.of(instance, &in_force, Reader::Control).unwrap();
+    fn the_latest_texts_are_kept_and_no_long_ones() {
+        let many: String = (0..MOST + 5).map(|number| format!("[program.p{number:02}]\ncommand = \"web\"\n")).collect();
+        let long = "x".repeat(LONGEST);
+        let (supervisor, in_force) = active(&format!("{many}[program.z]\ncommand = [\"{long}\"]"));
+        let (rendered, all) = (Rendered::default(), supervisor.snapshot());
+        let of = |instance| rendered.of(instance, &in_force, Reader::Control).unwrap();
+        let first = of(&all[0]);
+        for instance in &all[1..MOST] {
+            of(instance);
         }
-        let kept = rendered.0.borrow();
-        assert!(kept.len() == MOST && kept.iter().all(|text| text.program.name != "z"), "{} texts", kept.len());
+        assert!(Rc::ptr_eq(&of(&all[0]), &first), "it was asked for again");
+        for instance in &all[MOST..] {
+            assert_eq!(of(instance).get().len() > LONGEST, instance.name() == "z");
+        }
+        assert!(Rc::ptr_eq(&of(&all[0]), &first), "others were asked for longer ago");
+        assert_eq!(rendered.0.borrow().len(), MOST);
     }
 }
