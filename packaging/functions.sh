@@ -37,7 +37,7 @@ until ctl avail > /dev/null 2>&1 && [ "$(ctl status | grep -c RUNNING)" = 12 ]; 
     sleep 0.1
 done
 
-# What has run since the last part is written to daemon.N.
+# Writes the functions that have run since the last part.
 parts=0
 part() {
     sleep 1

@@ -23,7 +23,7 @@ const LONGEST: usize = 16 << 10;
 #[derive(Default)]
 pub(crate) struct Rendered(RefCell<VecDeque<Text>>);
 
-/// A text and everything that it depends on besides the secrets in force. The references keep the addresses of their objects, so that
+/// A text and everything that it depends on besides the active secrets. The references keep the addresses of their objects, so that
 /// no other object can have the same.
 struct Text {
     program: Weak<ProgramSpec>,
